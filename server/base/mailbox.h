@@ -1,0 +1,43 @@
+/* mailbox.h - bounded queue between threads: many put, one takes everything at once.
+ *
+ * Messages are intrusive (embed struct mail) and owned by whoever holds them: the sender until a
+ * put succeeds, then the box, then the taker.  Mutex and condition, drained in batches: more than
+ * a million messages a second, and simple to reason about. */
+#ifndef BRAID_BASE_MAILBOX_H
+#define BRAID_BASE_MAILBOX_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct mail {
+    struct mail *next;
+};
+
+struct mailbox; /* opaque */
+
+/* mailbox_new makes a box for at most `limit` waiting messages; NULL without memory. */
+struct mailbox *mailbox_new(size_t limit);
+/* mailbox_free expects no user left; messages still inside are the caller's to drain before. */
+void mailbox_free(struct mailbox *b);
+
+/* mailbox_try_put hands `m` over: ERR_OK, or ERR_FULL / ERR_CLOSED and the caller keeps it.  Any
+ * thread; never blocks beyond the short lock. */
+MUST_CHECK enum err mailbox_try_put(struct mailbox *b, struct mail *m);
+/* mailbox_put waits while the box is full (back-pressure); ERR_CLOSED when it closes. */
+MUST_CHECK enum err mailbox_put(struct mailbox *b, struct mail *m);
+/* mailbox_force_put ignores the limit: for the few messages that end something. */
+MUST_CHECK enum err mailbox_force_put(struct mailbox *b, struct mail *m);
+
+/* mailbox_take waits until there is mail or monotonic `deadline_ms` passes (UINT64_MAX: for ever)
+ * and returns all of it, oldest first, NULL if none.  *closed tells that no more will come. */
+struct mail *mailbox_take(struct mailbox *b, uint64_t deadline_ms, bool *closed);
+
+/* mailbox_close refuses further puts and wakes everybody; what is inside can still be taken. */
+void mailbox_close(struct mailbox *b);
+size_t mailbox_depth(struct mailbox *b);
+size_t mailbox_limit(const struct mailbox *b);
+
+#endif

@@ -1,0 +1,157 @@
+/* map.c - open addressing with linear probing and tombstones, at most 3/4 full.  A number key is
+ * stored in the slot itself (key.p NULL, key.n the number), so both kinds share the code. */
+#include "base/map.h"
+
+#include <stdlib.h>
+
+struct map_slot {
+    uint64_t hash;
+    struct str key;
+    void *value; /* NULL: empty; TOMB: removed */
+};
+
+static char tomb_mark;
+#define TOMB ((void *)&tomb_mark)
+
+void map_init(struct map *m, uint64_t seed)
+{
+    *m = (struct map){.seed = seed};
+}
+
+void map_fini(struct map *m)
+{
+    free(m->slots);
+    map_init(m, m->seed);
+}
+
+static uint64_t hash_key(const struct map *m, struct str key, bool number)
+{
+    if (number) {
+        uint64_t v = key.n;
+        return str_hash(str_make((const char *)&v, sizeof v), m->seed);
+    }
+    return str_hash(key, m->seed);
+}
+
+static bool key_matches(const struct map_slot *s, uint64_t hash, struct str key, bool number)
+{
+    if (s->hash != hash || s->value == TOMB)
+        return false;
+    return number ? s->key.n == key.n : str_eq(s->key, key);
+}
+
+static struct map_slot *find_slot(const struct map *m, struct str key, bool number)
+{
+    if (!m->cap)
+        return NULL;
+    uint64_t hash = hash_key(m, key, number);
+    for (size_t i = hash & (m->cap - 1); m->slots[i].value; i = (i + 1) & (m->cap - 1))
+        if (key_matches(&m->slots[i], hash, key, number))
+            return &m->slots[i];
+    return NULL;
+}
+
+/* Inserts a key known to be absent; there is always a free slot. */
+static void insert_new(struct map *m, uint64_t hash, struct str key, void *value)
+{
+    size_t i = hash & (m->cap - 1);
+    while (m->slots[i].value && m->slots[i].value != TOMB)
+        i = (i + 1) & (m->cap - 1);
+    if (!m->slots[i].value)
+        m->used++;
+    m->slots[i] = (struct map_slot){hash, key, value};
+    m->n++;
+}
+
+static enum err rehash(struct map *m, size_t cap)
+{
+    struct map_slot *old = m->slots, *fresh = calloc(cap, sizeof *fresh);
+    size_t old_cap = m->cap;
+    if (!fresh)
+        return ERR_NOMEM;
+    m->slots = fresh;
+    m->cap = cap;
+    m->n = m->used = 0;
+    for (size_t i = 0; i < old_cap; i++)
+        if (old[i].value && old[i].value != TOMB)
+            insert_new(m, old[i].hash, old[i].key, old[i].value);
+    free(old);
+    return ERR_OK;
+}
+
+static enum err put(struct map *m, struct str key, bool number, void *value, void **old)
+{
+    struct map_slot *s = find_slot(m, key, number);
+    if (s) {
+        if (old)
+            *old = s->value;
+        s->key = key;
+        s->value = value;
+        return ERR_OK;
+    }
+    if ((m->used + 1) * 4 > m->cap * 3) {
+        size_t cap = m->cap ? m->cap : 8;
+        while ((m->n + 1) * 2 > cap)
+            cap *= 2;
+        enum err e = rehash(m, cap);
+        if (e)
+            return e;
+    }
+    insert_new(m, hash_key(m, key, number), key, value);
+    if (old)
+        *old = NULL;
+    return ERR_OK;
+}
+
+static void *take(struct map *m, struct str key, bool number)
+{
+    struct map_slot *s = find_slot(m, key, number);
+    if (!s)
+        return NULL;
+    void *value = s->value;
+    s->value = TOMB;
+    m->n--;
+    return value;
+}
+
+void *map_find(const struct map *m, struct str key)
+{
+    struct map_slot *s = find_slot(m, key, false);
+    return s ? s->value : NULL;
+}
+
+enum err map_put(struct map *m, struct str key, void *value, void **old)
+{
+    return put(m, key, false, value, old);
+}
+
+void *map_remove(struct map *m, struct str key)
+{
+    return take(m, key, false);
+}
+
+void *map_find_u64(const struct map *m, uint64_t key)
+{
+    struct map_slot *s = find_slot(m, str_make(NULL, key), true);
+    return s ? s->value : NULL;
+}
+
+enum err map_put_u64(struct map *m, uint64_t key, void *value, void **old)
+{
+    return put(m, str_make(NULL, key), true, value, old);
+}
+
+void *map_remove_u64(struct map *m, uint64_t key)
+{
+    return take(m, str_make(NULL, key), true);
+}
+
+void *map_next(const struct map *m, size_t *it)
+{
+    while (*it < m->cap) {
+        void *value = m->slots[(*it)++].value;
+        if (value && value != TOMB)
+            return value;
+    }
+    return NULL;
+}
