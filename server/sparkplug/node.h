@@ -1,0 +1,146 @@
+/* node.h - the host's picture of one edge node: births, sequence, aliases, metrics, deaths.
+ *
+ * A sans-I/O state machine owned by one shard (3.0 sections 5 and 6; shared facts in
+ * docs/protocols.md).  Messages and time go in; effects come out through the sink, synchronously.
+ *
+ *   node:    unknown -> born -> (dead | stale) -> born ...
+ *   device:  unborn  -> born -> (dead | stale) -> born ...
+ *   sequence: in order -> waiting for a gap (held back at most reorder_ms) -> in order | rebirth */
+#ifndef BRAID_SPARKPLUG_NODE_H
+#define BRAID_SPARKPLUG_NODE_H
+
+#include "base/clock.h"
+#include "codec/spb_payload.h"
+#include "codec/spb_topic.h"
+
+enum spb_life { SPB_LIFE_UNKNOWN, SPB_LIFE_BORN, SPB_LIFE_DEAD, SPB_LIFE_STALE };
+const char *spb_life_word(enum spb_life l); /* "unknown" "born" "dead" "stale" */
+
+enum spb_quality { SPB_Q_GOOD, SPB_Q_BAD, SPB_Q_STALE, SPB_Q_NULL, SPB_Q_BAD_TIME };
+const char *spb_quality_word(enum spb_quality q);
+
+/* One metric the node has announced; owned by the node, address stable for the node's life. */
+struct spb_tag {
+    struct str device; /* .p NULL: node metric */
+    struct str name;
+    struct str unit; /* "" if none */
+    uint8_t datatype;
+    bool announced; /* part of the birth in force */
+    bool readonly;
+    enum spb_quality quality;
+    int64_t time_ms; /* acquisition time of `value` */
+    int64_t received_ms;
+    struct spb_value value; /* text owned by the tag */
+    uint32_t series;        /* for the owner: id of its series, 0 = none yet */
+    void *user;             /* for the owner */
+};
+
+/* Why a rebirth was asked for; words in spb_cause_words. */
+enum spb_cause {
+    SPB_CAUSE_NONE,
+    SPB_CAUSE_UNKNOWN_NODE, /* data before any birth */
+    SPB_CAUSE_UNKNOWN_DEVICE,
+    SPB_CAUSE_SEQ_GAP,
+    SPB_CAUSE_UNKNOWN_METRIC,
+    SPB_CAUSE_UNKNOWN_ALIAS,
+    SPB_CAUSE_DUPLICATE_ALIAS,
+    SPB_CAUSE_MALFORMED,
+    SPB_CAUSE_NODE_OFFLINE, /* data after its death */
+    SPB_CAUSE_HOST_LOST,    /* our own connection was down */
+    SPB_CAUSE_OPERATOR,
+    SPB_CAUSE_COUNT
+};
+const char *spb_cause_words(enum spb_cause c); /* "sequence gap not filled in time" */
+
+struct spb_sample {
+    struct spb_tag *tag;
+    struct spb_value value; /* borrowed for the call */
+    enum spb_quality quality;
+    int64_t time_ms;
+    bool historical; /* do not show as live */
+    bool transient;  /* do not store */
+};
+
+enum spb_node_event {
+    SPB_EV_NODE_BORN,
+    SPB_EV_NODE_DEAD,
+    SPB_EV_NODE_STALE,
+    SPB_EV_DEVICE_BORN,
+    SPB_EV_DEVICE_DEAD,
+    SPB_EV_REBIRTH_ASKED, /* words: the cause */
+    SPB_EV_OLD_DEATH,     /* NDEATH of an older session, ignored */
+    SPB_EV_GAP,           /* a sequence gap opened or messages were lost; words tell */
+    SPB_EV_NONCONFORMANT
+};
+
+struct spb_device { /* a Sparkplug device below the node */
+    struct str name;
+    enum spb_life life;
+    int64_t born_ms, died_ms;
+};
+
+struct spb_node_sink {
+    void *ctx;
+    /* Publish an NCMD/DCMD; topic and payload are ready bytes. */
+    void (*publish)(void *ctx, struct str topic, struct str payload);
+    void (*samples)(void *ctx, const struct spb_sample *v, size_t n, struct moment now);
+    /* device.p NULL for node-level events. */
+    void (*event)(void *ctx, enum spb_node_event ev, struct str device, const char *words,
+                  struct moment now);
+    /* Quality of all of a node's (device.p NULL) or device's tags became stale. */
+    void (*stale)(void *ctx, struct str device, struct moment now);
+    void (*anomaly)(void *ctx, enum err e, const char *words, struct moment now);
+};
+
+struct spb_node_options {
+    uint32_t reorder_ms;          /* how long a gap may stay open: 2000 */
+    uint32_t rebirth_interval_ms; /* at most one rebirth request per this: 5000, doubling to 5 min
+                                     while requests stay unanswered */
+    bool strict;                  /* refuse short topics and births that are not conformant */
+};
+
+struct spb_node;
+struct spb_node *spb_node_new(struct str group, struct str node, const struct spb_node_options *o,
+                              const struct spb_node_sink *sink);
+void spb_node_free(struct spb_node *n);
+
+/* spb_node_message takes one message of this node (not STATE, not NCMD/DCMD). */
+void spb_node_message(struct spb_node *n, const struct spb_topic *t, struct str payload,
+                      struct arena *scratch, struct moment now);
+/* spb_node_host_lost: our broker session ended; everything is stale until the next birth. */
+void spb_node_host_lost(struct spb_node *n, struct moment now);
+/* spb_node_host_back: the session is up again; asks for a rebirth, spread over a few seconds. */
+void spb_node_host_back(struct spb_node *n, uint32_t delay_ms, struct moment now);
+/* spb_node_rebirth asks for a rebirth, throttled (ERR_AGAIN: too soon) unless by an operator. */
+MUST_CHECK enum err spb_node_rebirth(struct spb_node *n, enum spb_cause cause, struct moment now);
+/* spb_node_write publishes an NCMD/DCMD for one metric, typed from its birth.  `value` is JSON-ish:
+ * text of a number, string, "true"/"false"; ERR_NOTFOUND unknown metric, ERR_TYPE / ERR_RANGE value
+ * does not fit, ERR_CLOSED node not born, ERR_DENIED metric is read-only. */
+MUST_CHECK enum err spb_node_write(struct spb_node *n, struct str device, struct str metric,
+                                   struct str value, bool is_null, struct arena *scratch,
+                                   struct moment now, struct spb_value *sent);
+
+uint64_t spb_node_deadline(const struct spb_node *n); /* monotonic ms or UINT64_MAX */
+void spb_node_tick(struct spb_node *n, struct moment now);
+
+/* For rendering and status. */
+struct spb_node_info {
+    struct str group, node;
+    enum spb_life life;
+    bool has_bd_seq;
+    uint64_t bd_seq;
+    uint8_t seq;     /* of the newest message in order */
+    bool conformant; /* births as the specification wants them */
+    bool is_short;   /* known only by short topics */
+    int64_t born_ms, died_ms;
+    uint32_t births, rebirths_asked, gaps, lost_messages;
+    enum spb_cause last_cause;
+    int64_t last_cause_ms;
+    size_t n_devices, n_devices_born, n_tags;
+};
+void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out);
+const struct spb_device *spb_node_device(const struct spb_node *n, size_t i); /* NULL past end */
+struct spb_tag *spb_node_tag(const struct spb_node *n, size_t i);             /* NULL past end */
+struct spb_tag *spb_node_tag_find(const struct spb_node *n, struct str device, struct str name);
+
+#endif
