@@ -1,0 +1,16 @@
+-- The three roles and the database; what each role may do is the migrations' word. Run by the
+-- cluster's superuser, as often as one likes.
+\set ON_ERROR_STOP on
+SELECT format('CREATE ROLE %I LOGIN', name)
+  FROM unnest(ARRAY['braid_owner', 'braid_app', 'braid_grafana']) AS name
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
+\gexec
+SELECT 'CREATE DATABASE braid OWNER braid_owner'
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'braid')
+\gexec
+\connect braid
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+REVOKE ALL ON DATABASE braid FROM PUBLIC;
+GRANT CONNECT ON DATABASE braid TO braid_app, braid_grafana;
+GRANT ALL ON SCHEMA public TO braid_owner;
+GRANT USAGE ON SCHEMA public TO braid_app;
