@@ -1,0 +1,95 @@
+/* engine.h - the shards that own all live state, seen from the threads around them.
+ *
+ * Everything here may be called from any thread: it puts a message into the mailbox of the shard
+ * that owns the device and, where an answer is wanted, waits for it. */
+#ifndef BRAID_ENGINE_ENGINE_H
+#define BRAID_ENGINE_ENGINE_H
+
+#include "base/buf.h"
+#include "command/command.h"
+#include "config/config.h"
+#include "live/live.h"
+#include "lwm2m/model.h"
+#include "metrics/metrics.h"
+#include "port/pg.h"
+#include "store/writer.h"
+
+struct engine;
+
+struct engine_parts {
+    const struct config *config;
+    struct metrics *metrics;
+    struct writer *writer;
+    const struct lw_model *model;
+    struct pg *db; /* used only during engine_start, to load */
+};
+/* engine_start loads durable state, starts the shards and then the two broker sessions. */
+MUST_CHECK enum err engine_start(const struct engine_parts *parts, struct engine **out);
+/* engine_stop: no new input; drains the mailboxes, writes last states, publishes the STATE death,
+ * closes the broker sessions, joins the shards.  The writer is stopped afterwards by the caller. */
+void engine_stop(struct engine *e);
+
+/* ---- reading (each waits at most `wait_ms`; ERR_TIMEOUT then) ---- */
+
+/* A copy of a device's list row; freed with the array. */
+struct engine_row {
+    char *endpoint;
+    char *search;       /* lower-case text the search looks into */
+    const char *status; /* static word */
+    int64_t last_seen_ms;
+    char *json; /* the device summary object */
+    size_t json_n;
+};
+struct engine_rows {
+    struct engine_row *v;
+    size_t n;
+};
+/* engine_list copies the rows of all devices (all shards), unsorted. */
+MUST_CHECK enum err engine_list(struct engine *e, uint32_t wait_ms, struct engine_rows *out);
+void engine_rows_free(struct engine_rows *r);
+/* engine_device writes the detail object; ERR_NOTFOUND. */
+MUST_CHECK enum err engine_device(struct engine *e, struct str endpoint, uint32_t wait_ms,
+                                  struct buf *json);
+/* engine_fleet writes the GET /fleet object. */
+MUST_CHECK enum err engine_fleet(struct engine *e, uint32_t wait_ms, struct buf *json);
+/* engine_device_id: ERR_NOTFOUND; `sleeping` tells that a command would wait for the device. */
+MUST_CHECK enum err engine_device_id(struct engine *e, struct str endpoint, uint32_t wait_ms,
+                                     int64_t *id, bool *sleeping);
+/* engine_forget removes a device; ERR_CONFLICT while its link is up. */
+MUST_CHECK enum err engine_forget(struct engine *e, struct str endpoint, uint32_t wait_ms);
+
+struct engine_health {
+    bool sparkplug_up, lwm2m_up, database_up;
+};
+void engine_get_health(struct engine *e, struct engine_health *out);
+const struct lw_model *engine_model(const struct engine *e);
+
+/* ---- commands ---- */
+
+/* engine_command tells the shard that command `id` was committed; `request` is its JSON text.
+ * ERR_NOTFOUND, ERR_FULL. */
+MUST_CHECK enum err engine_command(struct engine *e, struct str endpoint, struct str id,
+                                   struct str request, int64_t created_ms);
+/* engine_command_wait parks until the command reaches a final state, or `observed`-pending states
+ * end, or wait_ms passes (ERR_TIMEOUT).  Call engine_waiter_new before engine_command so that no
+ * answer is missed. On ERR_OK the command object's state, why and result are in *out (JSON of the
+ * members "state","why","sent_at","finished_at","result"). */
+struct engine_waiter;
+struct engine_waiter *engine_waiter_new(struct engine *e, struct str command_id);
+MUST_CHECK enum err engine_waiter_wait(struct engine_waiter *w, uint32_t wait_ms,
+                                       enum cmd_state *state, struct buf *members);
+void engine_waiter_free(struct engine_waiter *w);
+/* engine_command_cancel: ERR_CONFLICT when it is past queued. */
+MUST_CHECK enum err engine_command_cancel(struct engine *e, struct str endpoint, struct str id,
+                                          uint32_t wait_ms);
+
+/* ---- live views ---- */
+/* engine_subscribe adds `s` to all shards concerned; each answers with its part of a snapshot. */
+MUST_CHECK enum err engine_subscribe(struct engine *e, struct live_outbox *o, struct live_sub *s);
+/* engine_resnapshot: the same without adding (after an overflow). */
+MUST_CHECK enum err engine_resnapshot(struct engine *e, struct live_outbox *o, struct live_sub *s);
+void engine_unsubscribe(struct engine *e, struct live_outbox *o, struct live_sub *s);
+/* engine_leave removes the outbox everywhere and returns when no shard holds it any more. */
+void engine_leave(struct engine *e, struct live_outbox *o);
+
+#endif

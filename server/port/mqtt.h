@@ -1,0 +1,63 @@
+/* mqtt.h - one broker session over libmosquitto, driven by our own poll() loop.
+ *
+ * The only user of mosquitto.h.  A thread owns the socket; publishing works from any thread.
+ * libmosquitto acknowledges QoS 1 before the message callback and holds a mutex during it, so the
+ * callback only copies and hands over.  Reconnects by itself with jittered back-off (0.2-5 s). */
+#ifndef BRAID_PORT_MQTT_H
+#define BRAID_PORT_MQTT_H
+
+#include "base/buf.h"
+
+struct mqtt_options {
+    const char *name; /* "sparkplug", "lwm2m": for logs and the thread's name */
+    const char *host;
+    int port;
+    const char *client_id;
+    const char *username, *password_file;       /* "" = none */
+    const char *ca_file, *cert_file, *key_file; /* ca "" = no TLS */
+    int keepalive_s;
+    bool clean_start;
+    uint32_t session_expiry_s; /* MQTT 5, when not clean */
+};
+
+struct mqtt_message {
+    struct str topic, payload; /* borrowed for the call */
+    bool retained, dup;
+    uint8_t qos;
+};
+
+struct mqtt; /* opaque */
+/* All callbacks run on the session's thread and must be short. */
+struct mqtt_handler {
+    void *ctx;
+    /* Before each CONNECT: fill will topic and payload (leave topic empty for none). */
+    void (*will)(void *ctx, struct buf *topic, struct buf *payload, uint8_t *qos, bool *retain);
+    /* Connected: subscribe and publish from here. */
+    void (*connected)(void *ctx, struct mqtt *m, bool session_present);
+    void (*disconnected)(void *ctx, struct mqtt *m, const char *why);
+    void (*message)(void *ctx, struct mqtt *m, const struct mqtt_message *msg);
+    /* QoS 1 publish acknowledged; `reason` is the MQTT 5 code (16 = no matching subscribers). */
+    void (*acked)(void *ctx, struct mqtt *m, int mid, int reason);
+};
+
+/* mqtt_start connects in the background and keeps at it until mqtt_stop.  Options and handler are
+ * copied (strings too). */
+MUST_CHECK enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h,
+                               struct mqtt **out);
+/* mqtt_stop sends DISCONNECT (the broker then forgets the will), waits for the thread, frees.
+ * Publishes made before are flushed for at most `flush_ms`. */
+void mqtt_stop(struct mqtt *m, uint32_t flush_ms);
+
+MUST_CHECK enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no_local);
+/* mqtt_publish queues a message; any thread, never blocks on the network.  *mid (may be NULL)
+ * names it in `acked`.  ERR_BROKER: not connected (nothing is kept), ERR_FULL: too much waits
+ * (more than 64 MiB or 20000 messages). */
+MUST_CHECK enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
+                                 bool retain, int *mid);
+bool mqtt_is_up(const struct mqtt *m);
+
+/* mqtt_lib_init / fini: once per process. */
+void mqtt_lib_init(void);
+void mqtt_lib_fini(void);
+
+#endif

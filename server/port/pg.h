@@ -1,0 +1,46 @@
+/* pg.h - PostgreSQL through libpq, typed results, uniform errors.
+ *
+ * The only user of libpq-fe.h.  A struct pg belongs to one thread at a time.  SQL text is constant
+ * and values are parameters (text format; struct str with p NULL = SQL NULL). */
+#ifndef BRAID_PORT_PG_H
+#define BRAID_PORT_PG_H
+
+#include "base/str.h"
+
+struct pg;
+struct pg_result;
+
+/* pg_connect opens a connection (connect_timeout 5 s unless the string says otherwise; sets
+ * application_name).  ERR_DB with the server's words logged. */
+MUST_CHECK enum err pg_connect(const char *conninfo, const char *application, struct pg **out);
+void pg_close(struct pg *db);       /* NULL is fine */
+bool pg_is_ok(const struct pg *db); /* false after the connection broke: close and reconnect */
+const char *pg_error(const struct pg *db);    /* last error's message, "" if none */
+const char *pg_sqlstate(const struct pg *db); /* of the last error, "" if none */
+
+/* pg_exec runs one statement.  *out (may be NULL when no rows are wanted) is freed with
+ * pg_result_free.  ERR_DB on any failure; ERR_EXISTS unique violation, ERR_CONFLICT foreign key,
+ * check or serialization failure, ERR_INVALID bad value (class 22). */
+MUST_CHECK enum err pg_exec(struct pg *db, const char *sql, const struct str *params, size_t n,
+                            struct pg_result **out);
+/* pg_prepared: the same for a statement prepared on first use under `name`. */
+MUST_CHECK enum err pg_prepared(struct pg *db, const char *name, const char *sql,
+                                const struct str *params, size_t n, struct pg_result **out);
+/* pg_script runs several statements without parameters (migrations, BEGIN/COMMIT). */
+MUST_CHECK enum err pg_script(struct pg *db, const char *sql);
+/* pg_copy_in sends one complete COPY ... FROM STDIN (FORMAT binary) body. */
+MUST_CHECK enum err pg_copy_in(struct pg *db, const char *sql, const void *bytes, size_t n,
+                               uint64_t *rows);
+/* pg_cancel_handle: a timeout in ms for statements of this connection (SET statement_timeout). */
+MUST_CHECK enum err pg_set_timeout(struct pg *db, uint32_t ms);
+
+void pg_result_free(struct pg_result *r);
+size_t pg_rows(const struct pg_result *r);
+bool pg_null(const struct pg_result *r, size_t row, int col);
+struct str pg_text(const struct pg_result *r, size_t row, int col); /* borrowed from r */
+int64_t pg_i64(const struct pg_result *r, size_t row, int col);     /* 0 when NULL */
+double pg_double(const struct pg_result *r, size_t row, int col);
+bool pg_bool(const struct pg_result *r, size_t row, int col);
+uint64_t pg_affected(const struct pg_result *r);
+
+#endif
