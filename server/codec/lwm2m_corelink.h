@@ -30,6 +30,13 @@ struct lw_links {
 MUST_CHECK enum err lw_links_parse(struct arena *a, struct str text, struct lw_links *out);
 /* lw_link_attr_find returns the value of attribute `key`, .p NULL if absent or valueless. */
 struct str lw_link_attr_find(const struct lw_link *l, const char *key);
+/* lw_links_add appends `</path>`; lw_link_attr_add gives a link one more attribute (`value` must
+ * live as long as the link). */
+MUST_CHECK enum err lw_links_add(struct arena *a, struct lw_links *list, struct lw_path path);
+MUST_CHECK enum err lw_link_attr_add(struct arena *a, struct lw_link *l, const char *key,
+                                     struct str value);
+/* lw_link_resolve sets is_path and path from uri, `root` (or "") stripped. */
+void lw_link_resolve(struct lw_link *link, struct str root);
 /* lw_links_write prints them again. */
 void lw_links_write(struct buf *out, const struct lw_links *links);
 

@@ -16,6 +16,10 @@ struct lw_path {
 /* lw_path_parse reads "/3/0/0" (also "3/0/0" and one trailing slash).  ERR_INVALID for anything
  * else, ERR_RANGE for an id above 65534, ERR_DEPTH for more than four levels. */
 MUST_CHECK enum err lw_path_parse(struct str text, struct lw_path *out);
+/* lw_path_parse_new: the same, but the instance may be 65535, "the device chooses" (Create). */
+MUST_CHECK enum err lw_path_parse_new(struct str text, struct lw_path *out);
+/* lw_id_parse reads one id, "3303"; leading zeros are refused. */
+MUST_CHECK enum err lw_id_parse(struct str text, uint16_t *out);
 /* lw_path_text writes "/3/0/0" ("/" for the root), NUL-terminated; returns the length. */
 size_t lw_path_text(struct lw_path p, char out[LW_PATH_TEXT]);
 bool lw_path_eq(struct lw_path a, struct lw_path b);
@@ -25,5 +29,8 @@ bool lw_path_covers(struct lw_path base, struct lw_path p);
 /* lw_path_key packs a path into a number unique per path: usable as a map key. */
 uint64_t lw_path_key(struct lw_path p);
 struct lw_path lw_path_of(unsigned n, uint16_t o, uint16_t i, uint16_t r, uint16_t ri);
+/* lw_path_down appends a level (a full path stays as it is); lw_path_up keeps the first n. */
+struct lw_path lw_path_down(struct lw_path p, uint16_t id);
+struct lw_path lw_path_up(struct lw_path p, unsigned n);
 
 #endif

@@ -88,4 +88,8 @@ bool lw_value_double(struct lw_value v, double *out);
  * Opaque base64; Objlnk "3:0". */
 void lw_value_json(struct json_out *j, struct lw_value v);
 
+#define LW_OBJLNK_TEXT 12 /* "65535:65535" and NUL */
+/* lw_objlnk_text writes the "3:0" of an LW_OBJLNK, NUL-terminated; returns the length. */
+size_t lw_objlnk_text(struct lw_value v, char out[LW_OBJLNK_TEXT]);
+
 #endif
