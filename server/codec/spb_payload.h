@@ -124,12 +124,14 @@ struct spb_payload {
 #define SPB_MAX_METRICS 20000
 
 /* spb_decode reads one payload, inflating SPBV1.0_COMPRESSED bodies (zlib or gzip).  Strings are
- * checked to be UTF-8.  ERR_INVALID, ERR_TRUNCATED, ERR_TOOBIG, ERR_DEPTH, ERR_UTF8, ERR_NOMEM. */
+ * checked to be UTF-8 without NUL.  Needs an arena of 32 MiB for the largest payloads. ERR_INVALID,
+ * ERR_TRUNCATED, ERR_TOOBIG, ERR_DEPTH, ERR_UTF8, ERR_NOMEM. */
 MUST_CHECK enum err spb_decode(struct arena *a, struct str bytes, struct spb_payload *out);
 
-/* spb_value_of types the wire value by `datatype` (from the metric itself or its birth): low bits
- * sign-extended for narrow integers, UInt32 from either member, arrays and datasets rendered as
- * JSON.  ERR_TYPE when the member cannot carry the datatype, ERR_INVALID for malformed arrays. */
+/* spb_value_of types the wire value by `datatype` (from the metric itself or its birth; unknown
+ * datatypes keep what the wire member says): null wins over a value, low bits sign-extended for
+ * narrow integers, UInt32 from either member, arrays and datasets rendered as JSON.  ERR_TYPE when
+ * the member cannot carry the datatype, ERR_INVALID for malformed arrays. */
 MUST_CHECK enum err spb_value_of(struct arena *a, const struct spb_metric *m, unsigned datatype,
                                  struct spb_value *out);
 bool spb_value_double(const struct spb_value *v, double *out); /* finite numbers, booleans, times */
@@ -147,6 +149,8 @@ struct spb_out_metric {
     struct spb_value value;
     struct str unit; /* property "engUnit"; .p NULL: none */
     int quality;     /* property "Quality"; 0 or less: none */
+    bool is_transient;
+    bool readonly; /* property "readOnly" */
 };
 struct spb_out {
     uint64_t timestamp;
@@ -155,7 +159,10 @@ struct spb_out {
     const struct spb_out_metric *metrics;
     size_t n;
 };
-/* spb_encode appends the protobuf bytes.  UInt32 goes into int_value. */
+/* spb_encode appends the protobuf bytes.  UInt32 goes into int_value; arrays are given as
+ * SPB_V_BYTES, packed already.  ERR_RANGE when an integer does not fit its datatype, ERR_TYPE when
+ * class and datatype contradict, ERR_UNSUPPORTED for datasets and templates, ERR_UTF8, ERR_TOOBIG,
+ * ERR_NOMEM; `out` then holds a broken beginning. */
 MUST_CHECK enum err spb_encode(const struct spb_out *p, struct buf *out);
 
 #endif

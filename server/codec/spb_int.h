@@ -1,0 +1,35 @@
+/* spb_int.h - what the files of the Sparkplug payload codec share among themselves. */
+#ifndef BRAID_CODEC_SPB_INT_H
+#define BRAID_CODEC_SPB_INT_H
+
+#include "codec/spb_payload.h"
+
+#include "sparkplug_b.pb-c.h"
+
+/* Messages inside messages; a template inside a template takes two levels. */
+#define SPB_MAX_DEPTH 16
+/* Fields of any kind in one payload, nested ones included. */
+#define SPB_MAX_FIELDS 400000
+
+/* spb_scan walks the wire bytes of a Payload before protobuf-c unpacks them, because protobuf-c
+ * recurses without limit and takes any bytes for text: checks lengths, refuses groups
+ * (ERR_INVALID), nesting beyond SPB_MAX_DEPTH (ERR_DEPTH), too many fields or metrics
+ * (ERR_TOOBIG) and text that is not UTF-8 (ERR_UTF8). */
+MUST_CHECK enum err spb_scan(struct str bytes);
+
+/* spb_inflate unpacks a zlib or gzip body into the arena; never more than `limit` bytes. */
+MUST_CHECK enum err spb_inflate(struct arena *a, struct str body, size_t limit, struct str *out);
+
+/* spb_metric_of copies the fields of an unpacked metric; text and messages stay in the arena. */
+void spb_metric_of(const Braid__Sparkplug__Metric *in, struct spb_metric *out);
+
+/* Renderers to JSON text in the arena.  ERR_INVALID for bytes or shapes that contradict the
+ * datatype, ERR_TOOBIG when the text would exceed 4 MiB. */
+MUST_CHECK enum err spb_render_array(struct arena *a, unsigned datatype, struct str bytes,
+                                     struct str *json);
+MUST_CHECK enum err spb_render_dataset(struct arena *a, const Braid__Sparkplug__DataSet *d,
+                                       struct str *json);
+MUST_CHECK enum err spb_render_template(struct arena *a, const Braid__Sparkplug__Template *t,
+                                        struct str *json);
+
+#endif

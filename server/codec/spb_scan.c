@@ -1,0 +1,129 @@
+/* spb_scan.c - a first walk over protobuf bytes: may they be unpacked at all?
+ *
+ * One table per message tells which fields are text and which are messages; everything else only
+ * has to end where the bytes end.  Unknown fields are skipped by their wire type. */
+#include "codec/spb_int.h"
+
+#include "base/reader.h"
+
+enum shape {
+    S_NONE,
+    S_PAYLOAD,
+    S_METRIC,
+    S_METADATA,
+    S_PROPERTYSET,
+    S_PROPERTYVALUE,
+    S_PROPERTYSETLIST,
+    S_DATASET,
+    S_ROW,
+    S_CELL,
+    S_TEMPLATE,
+    S_PARAMETER,
+    S_TEXT, /* not a message: a string field */
+    S_COUNT
+};
+
+enum { FIELDS = 20 };
+
+/* shapes[message][field number]: what a length-delimited field holds. */
+static const uint8_t shapes[S_COUNT][FIELDS] = {
+    [S_PAYLOAD] = {[2] = S_METRIC, [4] = S_TEXT},
+    [S_METRIC] = {[1] = S_TEXT,
+                  [8] = S_METADATA,
+                  [9] = S_PROPERTYSET,
+                  [15] = S_TEXT,
+                  [17] = S_DATASET,
+                  [18] = S_TEMPLATE},
+    [S_METADATA] = {[2] = S_TEXT, [5] = S_TEXT, [6] = S_TEXT, [7] = S_TEXT, [8] = S_TEXT},
+    [S_PROPERTYSET] = {[1] = S_TEXT, [2] = S_PROPERTYVALUE},
+    [S_PROPERTYVALUE] = {[8] = S_TEXT, [9] = S_PROPERTYSET, [10] = S_PROPERTYSETLIST},
+    [S_PROPERTYSETLIST] = {[1] = S_PROPERTYSET},
+    [S_DATASET] = {[2] = S_TEXT, [4] = S_ROW},
+    [S_ROW] = {[1] = S_CELL},
+    [S_CELL] = {[6] = S_TEXT},
+    [S_TEMPLATE] = {[1] = S_TEXT, [2] = S_METRIC, [3] = S_PARAMETER, [4] = S_TEXT},
+    [S_PARAMETER] = {[1] = S_TEXT, [8] = S_TEXT},
+};
+
+struct scan {
+    size_t fields, metrics;
+};
+
+static uint64_t read_varint(struct reader *r)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 70; shift += 7) {
+        uint8_t byte = reader_u8(r);
+        if (shift < 64)
+            v |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return v;
+    }
+    reader_fail(r, ERR_INVALID);
+    return 0;
+}
+
+static enum err scan_message(struct scan *s, struct str bytes, enum shape shape, unsigned depth);
+
+static enum err scan_content(struct scan *s, struct str content, enum shape shape, unsigned depth)
+{
+    if (shape == S_NONE)
+        return ERR_OK;
+    if (shape == S_TEXT)
+        return str_utf8_valid(content) ? ERR_OK : ERR_UTF8;
+    if (shape == S_METRIC && ++s->metrics > SPB_MAX_METRICS)
+        return ERR_TOOBIG;
+    return scan_message(s, content, shape, depth + 1);
+}
+
+static enum err scan_field(struct scan *s, struct reader *r, enum shape shape, unsigned depth)
+{
+    uint64_t key = read_varint(r);
+    uint64_t number = key >> 3;
+    if (++s->fields > SPB_MAX_FIELDS)
+        return ERR_TOOBIG;
+    if (!r->err && (!number || number > 0x1fffffff))
+        return ERR_INVALID;
+    switch (key & 7) {
+    case 0:
+        read_varint(r);
+        return r->err;
+    case 1:
+        reader_bytes(r, 8);
+        return r->err;
+    case 5:
+        reader_bytes(r, 4);
+        return r->err;
+    case 2: {
+        uint64_t length = read_varint(r);
+        if (!r->err && length > r->left)
+            return ERR_TRUNCATED;
+        struct str content = reader_bytes(r, (size_t)length);
+        if (r->err)
+            return r->err;
+        return scan_content(s, content, number < FIELDS ? shapes[shape][number] : S_NONE, depth);
+    }
+    default: /* groups and what never existed */
+        return r->err ? r->err : ERR_INVALID;
+    }
+}
+
+static enum err scan_message(struct scan *s, struct str bytes, enum shape shape, unsigned depth)
+{
+    struct reader r;
+    if (depth > SPB_MAX_DEPTH)
+        return ERR_DEPTH;
+    reader_init(&r, bytes.p, bytes.n);
+    while (r.left) {
+        enum err e = scan_field(s, &r, shape, depth);
+        if (e)
+            return e;
+    }
+    return ERR_OK;
+}
+
+enum err spb_scan(struct str bytes)
+{
+    struct scan s = {0};
+    return scan_message(&s, bytes, S_PAYLOAD, 1);
+}
