@@ -62,7 +62,10 @@ struct braid_verdict {
     char sentence[BRAID_SENTENCE]; /* one sentence, ages relative to `now` */
     uint64_t recheck_mono_ms;      /* when the status would change by itself; UINT64_MAX = never */
 };
-/* braid_judge writes the verdict.  The same evidence and time give the same verdict. */
+/* braid_judge writes the verdict.  The same evidence and time give the same verdict.  Contracts
+ * section 4, and where it is silent: a device whose only living strand was a registration that
+ * expired is `lost` (link unknown) until it is heard again, then `degraded`; one that de-registered
+ * is `offline` even if its will comes later, unless a Sparkplug node died with it. */
 void braid_judge(const struct braid_evidence *e, struct moment now, struct braid_verdict *out);
 
 /* Why a message proves nothing here: drained or retained messages must not be fed in as evidence.
