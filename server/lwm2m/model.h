@@ -44,5 +44,7 @@ const struct lw_object_model *lw_model_at(const struct lw_model *m, size_t i);
 struct lw_typer lw_model_typer(const struct lw_model *m);
 /* lw_model_json writes {"objects":[...]} as GET /models gives it. */
 void lw_model_json(const struct lw_model *m, struct buf *out);
+/* lw_object_json writes one object of that list, as GET /models/{id} gives it. */
+void lw_object_json(const struct lw_object_model *o, struct json_out *j);
 
 #endif
