@@ -28,6 +28,10 @@ struct live_frag;
 struct live_frag *live_frag_new(struct str json); /* one reference; NULL without memory */
 struct live_frag *live_frag_ref(struct live_frag *f);
 void live_frag_unref(struct live_frag *f); /* NULL is fine */
+/* live_frag_set_key makes a new fragment conflate: among what waits for one subscription in one
+ * part, a fragment with the same key (not 0) replaces the older one.  Call before sharing it.
+ * live_publish does this by itself for device summaries, one per endpoint. */
+void live_frag_set_key(struct live_frag *f, uint64_t key);
 
 /* ---- outbox: one per WebSocket client ---- */
 struct live_outbox;
@@ -37,13 +41,20 @@ void live_outbox_unref(struct live_outbox *o);
 /* live_outbox_close: no more pushes are taken, waiters wake. */
 void live_outbox_close(struct live_outbox *o);
 
+/* Limits beyond the caller's: what a snapshot may hold as a multiple of `limit_bytes` (a fleet is
+ * larger than its changes), what goes into one frame of it, and errors waiting at once. */
+#define LIVE_SNAPSHOT_FACTOR 16
+#define LIVE_SNAPSHOT_FRAME  (1u << 20)
+#define LIVE_MAX_ERRORS      64
+#define LIVE_MAX_RESYNC      16 /* listed by one live_drain */
+
 /* A subscription as the client named it. */
 struct live_sub {
     char id[65];
     enum live_topic topic;
     struct str *endpoints; /* owned; n 0 = all */
     size_t n_endpoints;
-    uint64_t serial; /* unique in the process: which subscribe this is */
+    uint64_t serial; /* unique among living subscriptions: which subscribe this is */
 };
 /* live_sub_new copies; shared by reference between client and shards. */
 struct live_sub *live_sub_new(struct str id, enum live_topic topic, const struct str *endpoints,
@@ -70,6 +81,8 @@ void live_forget(struct live_outbox *o, const struct live_sub *s);
 bool live_drain(struct live_outbox *o, uint64_t deadline_ms, struct buf *frame,
                 struct live_sub **resync, size_t *n_resync, bool *closed);
 size_t live_outbox_bytes(struct live_outbox *o);
+/* live_outbox_dropped counts the fragments lost to overflows so far. */
+uint64_t live_outbox_dropped(struct live_outbox *o);
 
 /* ---- table: one per shard ---- */
 struct live_table;

@@ -1,0 +1,28 @@
+/* live_int.h - what the files of this room know of each other. */
+#ifndef BRAID_LIVE_LIVE_INT_H
+#define BRAID_LIVE_LIVE_INT_H
+
+#include "live/live.h"
+
+#include <stdatomic.h>
+
+struct live_frag {
+    atomic_uint refs;
+    uint64_t key; /* 0: never replaces and is never replaced */
+    size_t n;
+    char text[];
+};
+
+/* What a struct live_sub is really in. */
+struct live_box {
+    atomic_uint refs;
+    atomic_bool closed; /* unsubscribed: late pushes of the shards are ignored */
+    struct live_sub sub;
+};
+struct live_box *live_box(const struct live_sub *s);
+
+/* live_push with a conflation key that stands in for the fragment's own when that is 0. */
+void live_push_keyed(struct live_outbox *o, const struct live_sub *s, enum live_part part,
+                     struct live_frag *f, uint64_t key);
+
+#endif
