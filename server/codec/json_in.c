@@ -91,8 +91,11 @@ static int on_number(void *ctx, const char *text, size_t n)
     return node && copy(ctx, text, n, &node->text);
 }
 
+/* Escapes can smuggle in what the raw text may not hold: NUL and lone surrogates. */
 static int on_string(void *ctx, const unsigned char *text, size_t n)
 {
+    if (!str_utf8_valid(str_make((const char *)text, n)))
+        return stop(ctx, ERR_UTF8);
     struct json_node *node = add(ctx, JSON_STRING);
     return node && copy(ctx, text, n, &node->text);
 }
@@ -100,6 +103,8 @@ static int on_string(void *ctx, const unsigned char *text, size_t n)
 static int on_key(void *ctx, const unsigned char *text, size_t n)
 {
     struct parse *p = ctx;
+    if (!str_utf8_valid(str_make((const char *)text, n)))
+        return stop(p, ERR_UTF8);
     return copy(p, text, n, &p->key);
 }
 

@@ -12,7 +12,7 @@ enum json_kind { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 struct json_node {
     enum json_kind kind;
     bool boolean;
-    struct str text;         /* JSON_STRING: unescaped, may contain NUL; JSON_NUMBER: as written */
+    struct str text;         /* JSON_STRING: unescaped UTF-8 without NUL; JSON_NUMBER: as written */
     struct str key;          /* when a member of an object */
     struct json_node *child; /* first of an array or object */
     struct json_node *next;  /* sibling */

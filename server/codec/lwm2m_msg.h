@@ -50,6 +50,10 @@ struct lw_token {
 };
 bool lw_token_parse(struct str s, struct lw_token *out);
 
+/* lw_endpoint_check: ERR_INVALID unless 1 to 64 bytes of UTF-8 without `+`, `#`, `/` and control
+ * characters; ERR_DENIED for names that are never issued (rd, bs, STATE, braid-*). */
+MUST_CHECK enum err lw_endpoint_check(struct str endpoint);
+
 /* Device -> server. */
 enum lw_up {
     LW_UP_REGISTER,
