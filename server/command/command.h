@@ -76,6 +76,7 @@ enum cmd_op {
         CMD_OP_COUNT
 };
 const char *cmd_op_word(enum cmd_op op);
+bool cmd_op_from(struct str word, enum cmd_op *out);
 bool cmd_op_sparkplug(enum cmd_op op);  /* carried by the Sparkplug strand */
 bool cmd_op_repeatable(enum cmd_op op); /* may be re-sent by itself after a loss */
 
@@ -85,11 +86,14 @@ struct cmd_request {
     struct lw_downlink lw; /* LwM2M: everything but the token; values not yet typed by the model */
     struct str metric, device; /* metric-write; device.p NULL: node metric */
     struct str value;          /* metric-write: text of the JSON value */
+    struct str datatype;       /* metric-write: the type's word as given; .p NULL: the birth's */
     bool value_is_null;
     uint32_t timeout_ms; /* default 10000, 100..120000 */
     uint32_t ttl_s;      /* default 86400, 1..2592000 */
 };
-/* cmd_parse checks a request body (an object as POSTed).  On failure *why is a static sentence for
+/* cmd_parse checks a request body (an object as POSTed).  `values` is a list of {path, value,
+ * type?} or, below the path, {"id": value}; a create without instance has LW_ID_NONE as instance
+ * id in the paths of its values.  On failure *why is a static sentence for
  * the client ("path is required for read").  Paths are checked for form and depth per operation;
  * types are checked later against the model (cmd_type). */
 MUST_CHECK enum err cmd_parse(struct arena *a, struct str body, struct cmd_request *out,
