@@ -95,3 +95,9 @@ enum err lw_endpoint_check(struct str ep)
         return ERR_DENIED;
     return ERR_OK;
 }
+
+bool lw_down_has_path(enum lw_down op)
+{
+    return op != LW_DOWN_READ_COMPOSITE && op != LW_DOWN_WRITE_COMPOSITE &&
+           op != LW_DOWN_OBSERVE_COMPOSITE && op != LW_DOWN_CANCEL && op != LW_DOWN_ACK;
+}

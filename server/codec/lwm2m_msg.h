@@ -81,6 +81,7 @@ struct lw_uplink {
     enum lw_up kind;
     struct str word; /* as the device wrote it ("upd"): the json answer goes to ack/{word} */
     struct str endpoint;
+    struct str prefix; /* oma: what precedes /lwm2m/ in the topic; .p NULL if nothing */
     struct lw_token token;
     lw_code code;                      /* responses */
     struct lw_registration_fields reg; /* register, update */
@@ -114,6 +115,9 @@ enum lw_down {
     LW_DOWN_COUNT
 };
 
+/* lw_down_has_path is false for composites, cancellations and acks. */
+bool lw_down_has_path(enum lw_down op);
+
 /* Notification attributes (Core section 7.3); in json `null` unsets. */
 enum lw_attr {
     LW_PMIN,
@@ -137,6 +141,7 @@ extern const char *const lw_attr_words[LW_ATTR_COUNT];
 
 struct lw_downlink {
     enum lw_down op;
+    struct str prefix; /* oma: as in the device's uplinks */
     struct lw_token token;
     struct lw_path path;
     const struct lw_path *paths; /* composites */
@@ -179,6 +184,11 @@ MUST_CHECK enum err msg_json_encode_up(const struct lw_uplink *u, struct buf *to
                                        struct buf *payload);
 
 /* ---- oma dialect: CBOR maps on [PREFIX/]lwm2m/{rd,bs}/{ep} (T section 8) ---- */
+
+/* Operations and members a device cannot mean are ERR_UNSUPPORTED with the token filled in, so that
+ * the server can answer 501.  Values of a registration have no place in this dialect and stay
+ * behind; other values go as SenML CBOR, or as text or opaque bytes when they are one resource of a
+ * request that names it. */
 
 /* msg_oma_decode: as msg_json_decode; ERR_NOTFOUND also for echoes of the server's own requests
  * and results meant for the device.  Both directions share the topic, so acks carry the uplink's

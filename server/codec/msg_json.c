@@ -561,12 +561,6 @@ static void put_op_members(struct json_out *j, const struct lw_downlink *d)
     }
 }
 
-static bool names_a_path(enum lw_down op)
-{
-    return op != LW_DOWN_READ_COMPOSITE && op != LW_DOWN_WRITE_COMPOSITE &&
-           op != LW_DOWN_OBSERVE_COMPOSITE && op != LW_DOWN_CANCEL;
-}
-
 static void put_ack(struct json_out *j, const struct lw_downlink *d)
 {
     if (d->token.text[0]) {
@@ -623,7 +617,7 @@ enum err msg_json_encode(struct str endpoint, const struct lw_downlink *d, struc
         buf_puts(topic, d->token.text);
         json_key(&j, "op");
         json_text(&j, msg_json_ops[d->op]);
-        if (names_a_path(d->op))
+        if (lw_down_has_path(d->op))
             msg_json_put_path(&j, "path", d->path);
         put_op_members(&j, d);
     }
