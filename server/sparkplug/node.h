@@ -84,10 +84,13 @@ struct spb_node_sink {
     /* Publish an NCMD/DCMD; topic and payload are ready bytes. */
     void (*publish)(void *ctx, struct str topic, struct str payload);
     void (*samples)(void *ctx, const struct spb_sample *v, size_t n, struct moment now);
-    /* device.p NULL for node-level events. */
+    /* device.p NULL for node-level events; those speak for all devices too: after NODE_DEAD and
+     * NODE_STALE no device is born, without events of their own.  An NBIRTH makes born devices
+     * stale until their DBIRTHs follow.  `words` is borrowed for the call. */
     void (*event)(void *ctx, enum spb_node_event ev, struct str device, const char *words,
                   struct moment now);
-    /* Quality of all of a node's (device.p NULL) or device's tags became stale. */
+    /* Quality of all tags of a device, or (device.p NULL) of the node and all its devices, became
+     * stale. */
     void (*stale)(void *ctx, struct str device, struct moment now);
     void (*anomaly)(void *ctx, enum err e, const char *words, struct moment now);
 };
@@ -104,18 +107,23 @@ struct spb_node *spb_node_new(struct str group, struct str node, const struct sp
                               const struct spb_node_sink *sink);
 void spb_node_free(struct spb_node *n);
 
-/* spb_node_message takes one message of this node (not STATE, not NCMD/DCMD). */
+/* spb_node_message takes one message of this node (STATE, NCMD and DCMD are ignored).  `scratch` is
+ * the caller's to reset between messages; 32 MiB let it hold the largest message.  While a node is
+ * stale, DATA whose metrics carry names is still taken (fresh values), aliases are not trusted. */
 void spb_node_message(struct spb_node *n, const struct spb_topic *t, struct str payload,
                       struct arena *scratch, struct moment now);
 /* spb_node_host_lost: our broker session ended; everything is stale until the next birth. */
 void spb_node_host_lost(struct spb_node *n, struct moment now);
 /* spb_node_host_back: the session is up again; asks for a rebirth, spread over a few seconds. */
 void spb_node_host_back(struct spb_node *n, uint32_t delay_ms, struct moment now);
-/* spb_node_rebirth asks for a rebirth, throttled (ERR_AGAIN: too soon) unless by an operator. */
+/* spb_node_rebirth asks for a rebirth, throttled unless by an operator.  ERR_AGAIN: too soon; it is
+ * planned for the earliest moment instead, unless a birth comes first. */
 MUST_CHECK enum err spb_node_rebirth(struct spb_node *n, enum spb_cause cause, struct moment now);
 /* spb_node_write publishes an NCMD/DCMD for one metric, typed from its birth.  `value` is JSON-ish:
  * text of a number, string, "true"/"false"; ERR_NOTFOUND unknown metric, ERR_TYPE / ERR_RANGE value
- * does not fit, ERR_CLOSED node not born, ERR_DENIED metric is read-only. */
+ * does not fit, ERR_CLOSED node or device not born, ERR_DENIED metric is read-only, ERR_UNSUPPORTED
+ * datasets, templates and arrays.  Bytes are base64, DateTime is ms or RFC 3339.  `*sent` borrows
+ * from `value` and `scratch`. */
 MUST_CHECK enum err spb_node_write(struct spb_node *n, struct str device, struct str metric,
                                    struct str value, bool is_null, struct arena *scratch,
                                    struct moment now, struct spb_value *sent);

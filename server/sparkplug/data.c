@@ -1,0 +1,232 @@
+/* data.c - values: typing them, dating them, keeping the newest, handing them on.
+ *
+ * One message is one turn: its samples are gathered in the scratch arena and reach the sink in one
+ * call; whatever is wrong with single metrics costs only those and is reported once per message.
+ * In steady state nothing here allocates but from the arena (a tag's text buffer grows when a
+ * longer text comes). */
+#include "sparkplug/sparkplug_int.h"
+
+#include <stdlib.h>
+
+#define TIME_AHEAD_MS  ((int64_t)600000)       /* a clock may be this much ahead */
+#define TIME_OLDEST_MS ((int64_t)946684800000) /* 2000-01-01 */
+
+bool spb_turn_begin(struct turn *t, struct spb_node *n, const struct spb_payload *p,
+                    struct arena *scratch, struct moment now)
+{
+    *t = (struct turn){.n = n, .scratch = scratch, .now = now, .payload = p};
+    t->samples = arena_calloc(scratch, p->n, sizeof *t->samples);
+    if (!t->samples)
+        spb_anomaly(n, ERR_NOMEM, now, "message with %zu metrics", p->n);
+    return t->samples != NULL;
+}
+
+/* Acquisition time: the metric's, else the payload's, else now.  A clock that is far ahead or was
+ * never set does not get to file values where nobody looks. */
+static int64_t time_of(const struct turn *t, const struct spb_metric *m, bool *bad)
+{
+    *bad = false;
+    uint64_t at;
+    if (m->has_timestamp)
+        at = m->timestamp;
+    else if (t->payload->has_timestamp)
+        at = t->payload->timestamp;
+    else
+        return t->now.utc_ms;
+    *bad = at > INT64_MAX || (int64_t)at > t->now.utc_ms + TIME_AHEAD_MS ||
+           (int64_t)at < TIME_OLDEST_MS;
+    return *bad ? t->now.utc_ms : (int64_t)at;
+}
+
+/* The Quality property knows 0, 192 and 500; others are read as OPC ranges. */
+static enum spb_quality quality_of(const struct spb_metric *m, const struct spb_value *v, bool bad)
+{
+    if (v->cls == SPB_V_NULL)
+        return SPB_Q_NULL;
+    if (m->has_quality && m->quality == 500)
+        return SPB_Q_STALE;
+    if (m->has_quality && (m->quality < 192 || m->quality > 255))
+        return SPB_Q_BAD;
+    return bad ? SPB_Q_BAD_TIME : SPB_Q_GOOD;
+}
+
+static bool has_text(const struct spb_value *v)
+{
+    return v->cls == SPB_V_TEXT || v->cls == SPB_V_BYTES || v->cls == SPB_V_JSON;
+}
+
+/* Copies the value into the tag; text re-uses the tag's buffer. */
+static enum err keep(struct spb_node *n, struct tag *tag, const struct spb_value *v)
+{
+    struct spb_value copy = *v;
+    if (has_text(v)) {
+        if (v->s.n > tag->text_cap) {
+            size_t cap = v->s.n + v->s.n / 4 + 16;
+            if (cap - tag->text_cap > SPB_MAX_TEXT_BYTES - n->text_bytes)
+                return ERR_FULL;
+            char *p = realloc(tag->text, cap);
+            if (!p)
+                return ERR_NOMEM;
+            n->text_bytes += cap - tag->text_cap;
+            tag->text = p;
+            tag->text_cap = cap;
+        }
+        if (v->s.n)
+            memcpy(tag->text, v->s.p, v->s.n);
+        copy.s = str_make(v->s.n ? tag->text : "", v->s.n);
+    }
+    tag->pub.value = copy;
+    return ERR_OK;
+}
+
+static void trouble(struct turn *t, enum err e, struct str name)
+{
+    if (!t->bad_values++)
+        t->bad_value = e;
+    if (!t->first_trouble.p)
+        t->first_trouble = name;
+}
+
+void spb_turn_sample(struct turn *t, struct tag *tag, const struct spb_metric *m)
+{
+    bool bad_time;
+    struct spb_sample s = {
+        .tag = &tag->pub,
+        .time_ms = time_of(t, m, &bad_time),
+        .historical = m->is_historical,
+        .transient = m->is_transient,
+    };
+    enum err e = spb_value_of(t->scratch, m, tag->pub.datatype, &s.value);
+    if (e) {
+        trouble(t, e, tag->pub.name);
+        return;
+    }
+    s.quality = quality_of(m, &s.value, bad_time);
+    if (!s.historical) {
+        e = keep(t->n, tag, &s.value);
+        if (e) {
+            trouble(t, e, tag->pub.name);
+            tag->pub.value = (struct spb_value){.datatype = tag->pub.datatype, .cls = SPB_V_NULL};
+        }
+        tag->pub.quality = s.quality;
+        tag->pub.time_ms = s.time_ms;
+        tag->pub.received_ms = t->now.utc_ms;
+    }
+    if (!tag->is_control)
+        t->samples[t->n_samples++] = s;
+}
+
+static void report(struct turn *t, size_t count, enum err e, const char *what)
+{
+    if (count)
+        spb_anomaly(t->n, e, t->now, "%zu %s, first \"%.*s\"", count, what,
+                    STR_ARG(t->first_trouble));
+}
+
+void spb_turn_end(struct turn *t)
+{
+    struct spb_node *n = t->n;
+    if (t->n_samples)
+        n->sink.samples(n->sink.ctx, t->samples, t->n_samples, t->now);
+    report(t, t->unknown_names, ERR_NOTFOUND, "unknown metric(s)");
+    report(t, t->unknown_aliases, ERR_NOTFOUND, "unknown alias(es)");
+    report(t, t->duplicate_aliases, ERR_CONFLICT, "doubled alias(es)");
+    report(t, t->bad_values, t->bad_value, "metric(s) that could not be taken");
+    if (t->unknown_names)
+        spb_rebirth_wish(n, SPB_CAUSE_UNKNOWN_METRIC, t->now);
+    if (t->unknown_aliases)
+        spb_rebirth_wish(n, SPB_CAUSE_UNKNOWN_ALIAS, t->now);
+    if (t->duplicate_aliases)
+        spb_rebirth_wish(n, SPB_CAUSE_DUPLICATE_ALIAS, t->now);
+}
+
+static void unknown(struct turn *t, const struct spb_metric *m)
+{
+    if (!t->first_trouble.p)
+        t->first_trouble = m->name;
+    if (m->name.n)
+        t->unknown_names++;
+    else
+        t->unknown_aliases++;
+}
+
+/* While the node is stale its aliases may mean something else by now: only metrics that carry
+ * their names are taken, and unknown ones are no news, a rebirth being asked for already. */
+void spb_data(struct spb_node *n, struct device *d, const struct spb_payload *p,
+              struct arena *scratch, struct moment now)
+{
+    struct turn t;
+    bool stale = n->life == SPB_LIFE_STALE;
+    if (!spb_turn_begin(&t, n, p, scratch, now))
+        return;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct spb_metric *m = &p->metrics[i];
+        struct tag *tag = spb_tag_lookup(n, d, m, stale);
+        if (tag)
+            spb_turn_sample(&t, tag, m);
+        else if (!stale && !spb_is_bd_seq(m))
+            unknown(&t, m);
+    }
+    spb_turn_end(&t);
+}
+
+/* ---- prototypes: spBv1.0/GROUP/DBIRTH/NAME ---- */
+
+static void short_alive(struct spb_node *n, struct moment now, bool birth)
+{
+    bool was_born = n->life == SPB_LIFE_BORN;
+    n->is_short = true;
+    spb_rebirth_cancel(n);
+    spb_nonconformant(n, now, "topics without an edge node level");
+    n->life = SPB_LIFE_BORN;
+    if (birth || !was_born) {
+        n->births++;
+        n->born_ms = now.utc_ms;
+        spb_say(n, SPB_EV_NODE_BORN, str_make(NULL, 0), now, "%s",
+                birth ? "birth on a short topic" : "data on a short topic");
+    }
+}
+
+/* A metric without name still may use an alias that an earlier message gave. */
+static void short_values(struct spb_node *n, const struct spb_payload *p, struct arena *scratch,
+                         struct moment now)
+{
+    struct turn t;
+    if (!spb_turn_begin(&t, n, p, scratch, now))
+        return;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct spb_metric *m = &p->metrics[i];
+        if (spb_is_bd_seq(m))
+            continue;
+        struct tag *tag = spb_tag_lookup(n, NULL, m, false);
+        if (!tag && m->name.n)
+            tag = spb_tag_announce(&t, NULL, m);
+        else if (!tag)
+            unknown(&t, m);
+        if (tag)
+            spb_turn_sample(&t, tag, m);
+    }
+    spb_turn_end(&t);
+}
+
+void spb_short(struct spb_node *n, enum spb_kind kind, const struct spb_payload *p,
+               struct arena *scratch, struct moment now)
+{
+    if (n->o.strict) {
+        spb_anomaly(n, ERR_DENIED, now, "topic without an edge node level");
+        return;
+    }
+    if (n->life == SPB_LIFE_BORN && !n->is_short) {
+        spb_anomaly(n, ERR_CONFLICT, now, "short topic of a node that has proper births");
+        return;
+    }
+    if (kind == SPB_DDEATH) {
+        if (n->life == SPB_LIFE_BORN || n->life == SPB_LIFE_STALE)
+            spb_node_end(n, SPB_LIFE_DEAD, now, "death on a short topic");
+        return;
+    }
+    if (kind == SPB_DBIRTH)
+        spb_tags_retract(n, NULL);
+    short_alive(n, now, kind == SPB_DBIRTH);
+    short_values(n, p, scratch, now);
+}

@@ -1,0 +1,180 @@
+/* sparkplug_int.h - the inside of an edge node, shared by the files of this room only.
+ *
+ *   node.c    the door: messages, time, queries        births.c  NBIRTH, DBIRTH, deaths, staleness
+ *   data.c    NDATA, DDATA, prototypes' topics          tags.c    metrics by name and alias
+ *   order.c   sequence numbers and the reorder buffer   rebirth.c when to ask for a rebirth
+ *   write.c   commands to the node
+ *
+ * Invariants (tests/unit/sparkplug/node_check.h walks them after every step):
+ *  - a device or tag once made stays until the node is freed; births only change what it says;
+ *  - an alias leads only to announced tags of its own scope;
+ *  - messages are held back only while the node is born, never the one that is next, and exactly
+ *    then the gap has a deadline;
+ *  - a device is born only while its node is. */
+#ifndef BRAID_SPARKPLUG_INT_H
+#define BRAID_SPARKPLUG_INT_H
+
+#include "base/map.h"
+#include "sparkplug/node.h"
+
+enum {
+    SPB_MAX_TAGS = 50000,    /* per node, all devices together */
+    SPB_MAX_DEVICES = 10000, /* per node */
+    SPB_MAX_HELD = 64,       /* messages in the reorder buffer */
+    SPB_SEQ_MODULUS = 256
+};
+#define SPB_MAX_HELD_BYTES ((size_t)1 << 20)
+/* Text kept as latest values, per node; beyond it only the sink sees the value. */
+#define SPB_MAX_TEXT_BYTES ((size_t)32 << 20)
+
+/* Names and aliases of the node itself or of one device. */
+struct scope {
+    struct map by_name;  /* struct tag, all ever announced */
+    struct map by_alias; /* struct tag, of the birth in force */
+};
+
+struct device {
+    struct spb_device pub; /* first: the public face */
+    struct scope scope;
+    char name[]; /* pub.name points here */
+};
+
+struct tag {
+    struct spb_tag pub; /* first */
+    struct device *device;
+    char *text; /* memory of pub.value's text */
+    size_t text_cap;
+    char *unit; /* memory of pub.unit, NULL if "" */
+    bool has_alias;
+    uint64_t alias;
+    bool is_control; /* Node Control/...: a button, not a series */
+    char name[];     /* pub.name points here */
+};
+
+/* A message waiting for the ones before it. */
+struct held {
+    struct held *next; /* ascending distance from next_seq */
+    uint8_t seq;
+    enum spb_kind kind;
+    struct str device, payload; /* point into bytes */
+    char bytes[];
+};
+
+struct spb_node {
+    struct spb_node_options o;
+    struct spb_node_sink sink;
+    struct str group, id; /* point into names */
+    char *names;
+
+    enum spb_life life;
+    enum spb_cause stale_cause; /* why it is SPB_LIFE_STALE */
+    bool has_bd_seq, conformant, is_short;
+    uint64_t bd_seq;
+    int64_t born_ms, died_ms;
+
+    uint8_t next_seq, seq;
+    struct held *held;
+    size_t n_held, held_bytes;
+    uint64_t gap_deadline; /* UINT64_MAX: nothing is missing */
+
+    struct scope scope;
+    struct map device_names;
+    struct device **devices;
+    size_t n_devices, cap_devices;
+    struct tag **tags;
+    size_t n_tags, cap_tags, text_bytes;
+
+    uint64_t rebirth_next;     /* not before this */
+    uint32_t rebirth_interval; /* until the one after */
+    uint64_t rebirth_due;      /* one is planned for then; UINT64_MAX: none */
+    enum spb_cause rebirth_due_cause;
+
+    uint32_t births, rebirths_asked, gaps, lost_messages;
+    enum spb_cause last_cause;
+    int64_t last_cause_ms;
+};
+
+/* One message being worked on. */
+struct turn {
+    struct spb_node *n;
+    struct arena *scratch;
+    struct moment now;
+    const struct spb_payload *payload;
+    struct spb_sample *samples; /* in scratch, room for payload->n */
+    size_t n_samples;
+    /* What was wrong with single metrics, reported once per message: */
+    size_t unknown_names, unknown_aliases, duplicate_aliases, bad_values;
+    enum err bad_value;       /* of the first bad one */
+    struct str first_trouble; /* name of the first metric in trouble */
+};
+
+/* ---- node.c ---- */
+void spb_say(struct spb_node *n, enum spb_node_event ev, struct str device, struct moment now,
+             const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void spb_anomaly(struct spb_node *n, enum err e, struct moment now, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* spb_dispatch handles a message whose turn in the sequence has come. */
+void spb_dispatch(struct spb_node *n, enum spb_kind kind, struct str device,
+                  const struct spb_payload *p, struct arena *scratch, struct moment now);
+/* spb_nonconformant marks the node and says so the first time. */
+void spb_nonconformant(struct spb_node *n, struct moment now, const char *words);
+
+/* ---- tags.c ---- */
+void spb_scope_init(struct scope *s, uint64_t seed);
+void spb_scope_fini(struct scope *s);
+struct device *spb_device_find(const struct spb_node *n, struct str name);
+/* spb_device_get finds or makes it; NULL at the limit or without memory. */
+struct device *spb_device_get(struct spb_node *n, struct str name);
+/* spb_tag_lookup finds the announced tag a DATA metric means; device scope first, then the node's.
+ * With `names_only` an alias alone is not trusted. */
+struct tag *spb_tag_lookup(struct spb_node *n, struct device *d, const struct spb_metric *m,
+                           bool names_only);
+/* spb_tag_announce takes one metric of a birth; NULL when it cannot be a tag (reported in turn). */
+struct tag *spb_tag_announce(struct turn *t, struct device *d, const struct spb_metric *m);
+/* spb_tags_retract forgets the birth in force of one scope: nothing announced, no aliases. */
+void spb_tags_retract(struct spb_node *n, struct device *d);
+/* spb_tags_stale marks the tags of one device, or with NULL all of the node and its devices. */
+void spb_tags_stale(struct spb_node *n, const struct device *d);
+void spb_tag_free(struct tag *tag);
+bool spb_is_bd_seq(const struct spb_metric *m);
+
+/* ---- data.c ---- */
+bool spb_turn_begin(struct turn *t, struct spb_node *n, const struct spb_payload *p,
+                    struct arena *scratch, struct moment now);
+/* spb_turn_sample types a metric's value, updates its tag and adds the sample. */
+void spb_turn_sample(struct turn *t, struct tag *tag, const struct spb_metric *m);
+/* spb_turn_end hands the samples to the sink and reports what was wrong. */
+void spb_turn_end(struct turn *t);
+void spb_data(struct spb_node *n, struct device *d, const struct spb_payload *p,
+              struct arena *scratch, struct moment now);
+void spb_short(struct spb_node *n, enum spb_kind kind, const struct spb_payload *p,
+               struct arena *scratch, struct moment now);
+
+/* ---- births.c ---- */
+void spb_node_birth(struct spb_node *n, const struct spb_payload *p, struct arena *scratch,
+                    struct moment now);
+void spb_device_birth(struct spb_node *n, struct str device, const struct spb_payload *p,
+                      struct arena *scratch, struct moment now);
+void spb_node_death(struct spb_node *n, const struct spb_payload *p, struct moment now);
+void spb_device_death(struct spb_node *n, struct str device, const struct spb_payload *p,
+                      struct moment now);
+/* spb_node_end makes the node dead or stale, its devices with it, and says so. */
+void spb_node_end(struct spb_node *n, enum spb_life life, struct moment now, const char *words);
+
+/* ---- order.c ---- */
+/* spb_order takes a sequenced message of a born node: handles it now and whatever waited for it,
+ * or holds it back. */
+void spb_order(struct spb_node *n, const struct spb_topic *t, struct str bytes,
+               const struct spb_payload *p, struct arena *scratch, struct moment now);
+void spb_order_restart(struct spb_node *n, uint8_t seq); /* after a birth with this seq */
+void spb_order_forget(struct spb_node *n);               /* nothing is awaited any more */
+void spb_order_expire(struct spb_node *n, struct moment now);
+
+/* ---- rebirth.c ---- */
+void spb_rebirth_wish(struct spb_node *n, enum spb_cause cause, struct moment now);
+void spb_rebirth_answered(struct spb_node *n);
+void spb_rebirth_cancel(struct spb_node *n);
+void spb_rebirth_plan(struct spb_node *n, enum spb_cause cause, uint64_t at_ms);
+void spb_rebirth_tick(struct spb_node *n, struct moment now);
+
+#endif
