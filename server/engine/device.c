@@ -1,0 +1,364 @@
+/* device.c - the device record: identity, both strands, evidence and verdict. */
+#include "engine/engine_int.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ADMIT_PER_S 100
+
+struct device *device_find(struct shard *s, struct str endpoint)
+{
+    return map_find(&s->by_endpoint, endpoint);
+}
+
+/* "group/node": group ids hold no '/', so the key is unambiguous. */
+static struct str node_key(char *out, size_t size, struct str group, struct str node)
+{
+    int n = snprintf(out, size, "%.*s/%.*s", STR_ARG(group), STR_ARG(node));
+    return str_make(out, n < (int)size ? (size_t)n : size - 1);
+}
+
+struct device *device_find_node(struct shard *s, struct str group, struct str node)
+{
+    char key[2 * NAME_MAX_BYTES + 2];
+    return map_find(&s->by_node, node_key(key, sizeof key, group, node));
+}
+
+void device_set_text(char **where, struct str text)
+{
+    if (*where && str_is(text, *where))
+        return;
+    free(*where);
+    *where = text.p && text.n ? strndup(text.p, text.n < 512 ? text.n : 512) : NULL;
+}
+
+struct device *device_new(struct shard *s, int64_t id, struct str endpoint)
+{
+    struct device *d = calloc(1, sizeof *d);
+    if (!d || !(d->endpoint = strndup(endpoint.p, endpoint.n))) {
+        free(d);
+        return NULL;
+    }
+    d->shard = s;
+    d->id = id;
+    d->created_ms = s->now.utc_ms;
+    d->restored_bd_seq = -1;
+    d->verdict.recheck_mono_ms = UINT64_MAX;
+    d->evidence.lw_expires_mono_ms = UINT64_MAX;
+    uint64_t seed = shard_random(s);
+    map_init(&d->points_by_path, seed);
+    map_init(&d->points_by_key, seed);
+    d->points_end = &d->points;
+    d->dirty_end = &d->dirty;
+    list_init(&d->commands);
+    list_init(&d->dirty_node);
+    braid_judge(&d->evidence, s->now, &d->verdict);
+    if (map_put(&s->by_endpoint, str_of(d->endpoint), d, NULL)) {
+        device_free(d);
+        return NULL;
+    }
+    if (map_put_u64(&s->by_id, (uint64_t)id, d, NULL)) {
+        map_remove(&s->by_endpoint, str_of(d->endpoint));
+        device_free(d);
+        return NULL;
+    }
+    metric_add(s->engine->metrics, M_DEV_NEVER + (enum metric)d->verdict.status, 1);
+    return d;
+}
+
+void device_free(struct device *d)
+{
+    if (!d)
+        return;
+    list_each(it, &d->commands)
+    {
+        command_free(list_entry(it, struct command, node));
+    }
+    lw_client_free(d->lw);
+    spb_node_free(d->sp);
+    for (struct point *p = d->points, *next; p; p = next) {
+        next = p->next;
+        point_free(p);
+    }
+    map_fini(&d->points_by_path);
+    map_fini(&d->points_by_key);
+    free(d->endpoint);
+    free(d->node_key);
+    free(d->group);
+    free(d->node);
+    free(d->manufacturer);
+    free(d->model);
+    free(d->serial);
+    free(d->firmware);
+    free(d->fault);
+    free(d->fault_lwm2m);
+    free(d->fault_metric);
+    free(d);
+}
+
+static bool name_ok(struct str name)
+{
+    if (!name.n || name.n > NAME_MAX_BYTES || !str_utf8_valid(name))
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        if (strchr("/+#", name.p[i]) || (unsigned char)name.p[i] < ' ' || name.p[i] == 0x7f)
+            return false;
+    return !str_is(name, "rd") && !str_is(name, "bs") && !str_is(name, "STATE") &&
+           !str_starts(name, "braid-");
+}
+
+static bool admit_now(struct shard *s)
+{
+    uint64_t passed = s->now.mono_ms - s->admit_at_ms;
+    if (passed >= 10) {
+        uint64_t more = passed * ADMIT_PER_S / 1000;
+        s->admit_tokens =
+            s->admit_tokens + more > ADMIT_PER_S ? ADMIT_PER_S : s->admit_tokens + more;
+        s->admit_at_ms = s->now.mono_ms;
+    }
+    if (!s->admit_tokens)
+        return false;
+    s->admit_tokens--;
+    return true;
+}
+
+static void store_device(struct device *d)
+{
+    struct params p = {.n = 0};
+    params_i64(&p, d->id);
+    params_text(&p, d->endpoint);
+    params_text(&p, d->group);
+    params_text(&p, d->node);
+    params_i64(&p, d->created_ms);
+    params_put(d->shard->engine, ST_DEVICE_PUT, &p);
+}
+
+enum err device_admit(struct shard *s, struct str endpoint, struct device **out)
+{
+    struct device *d = device_find(s, endpoint);
+    if (d) {
+        *out = d;
+        return ERR_OK;
+    }
+    if (!name_ok(endpoint))
+        return ERR_DENIED;
+    if (strcmp(s->engine->config->devices_admission, "open") != 0 || !admit_now(s)) {
+        metric_add(s->engine->metrics, M_BAD_ADMISSION, 1);
+        return ERR_CLOSED;
+    }
+    d = device_new(s, atomic_fetch_add(&s->engine->next_device_id, 1), endpoint);
+    if (!d)
+        return ERR_NOMEM;
+    d->status_since_ms = s->now.utc_ms;
+    store_device(d);
+    timeline_add(d, TL_FIRST_SEEN, "First message of this device", str_make(NULL, 0));
+    *out = d;
+    return ERR_OK;
+}
+
+enum err device_bind_node(struct device *d, struct str group, struct str node, bool persist)
+{
+    char key[2 * NAME_MAX_BYTES + 2];
+    node_key(key, sizeof key, group, node);
+    d->node_key = strdup(key);
+    d->group = strndup(group.p, group.n);
+    d->node = strndup(node.p, node.n);
+    if (!d->node_key || !d->group || !d->node)
+        return ERR_NOMEM;
+    enum err e = map_put(&d->shard->by_node, str_of(d->node_key), d, NULL);
+    if (!e)
+        e = sp_strand_attach(d);
+    if (e || !persist)
+        return e;
+    struct params p = {.n = 0};
+    params_i64(&p, d->id);
+    params_text(&p, d->group);
+    params_text(&p, d->node);
+    params_put(d->shard->engine, ST_DEVICE_NODE, &p);
+    return ERR_OK;
+}
+
+void device_mark_row(struct device *d)
+{
+    d->row_dirty = true;
+    if (list_empty(&d->dirty_node))
+        list_append(&d->shard->dirty, &d->dirty_node);
+}
+
+void device_heard(struct device *d, bool sparkplug, const char *kind)
+{
+    struct shard *s = d->shard;
+    struct braid_evidence *e = &d->evidence;
+    d->messages++;
+    if (s->drained)
+        return;
+    if (sparkplug) {
+        e->sp_at_ms = s->now.utc_ms;
+        e->sp_mono_ms = s->now.mono_ms;
+        snprintf(e->sp_kind, sizeof e->sp_kind, "%s", kind);
+    } else {
+        e->lw_at_ms = s->now.utc_ms;
+        e->lw_mono_ms = s->now.mono_ms;
+        snprintf(e->lw_kind, sizeof e->lw_kind, "%s", kind);
+    }
+    d->last_seen_ms = s->now.utc_ms;
+    d->newest_us = s->arrived_us;
+    d->seen_dirty = d->store_seen_dirty = true;
+    if (list_empty(&d->dirty_node))
+        list_append(&s->dirty, &d->dirty_node);
+    /* a message changes nothing about a device that is simply online */
+    if (d->verdict.status != BRAID_ONLINE || d->verdict.link != BRAID_LINK_UP)
+        d->judge = true;
+}
+
+static void gather_sparkplug(struct device *d, struct braid_evidence *e)
+{
+    struct spb_node_info info;
+    if (!d->sp)
+        return;
+    spb_node_get_info(d->sp, &info);
+    switch (info.life) {
+    case SPB_LIFE_BORN:
+        e->sp = BRAID_SP_BORN;
+        e->sp_since_ms = info.born_ms;
+        break;
+    case SPB_LIFE_DEAD:
+        e->sp = BRAID_SP_DEAD;
+        e->sp_since_ms = info.died_ms;
+        break;
+    case SPB_LIFE_STALE:
+        e->sp = BRAID_SP_STALE;
+        break;
+    case SPB_LIFE_UNKNOWN:
+        if (strcmp(d->restored_life, "dead") == 0) {
+            e->sp = BRAID_SP_DEAD;
+            e->sp_since_ms = d->restored_died_ms;
+        } else {
+            e->sp = BRAID_SP_STALE; /* announced itself, but no birth of it is known yet */
+        }
+        break;
+    }
+    e->sp_devices = (uint32_t)info.n_devices;
+    e->sp_devices_born = (uint32_t)info.n_devices_born;
+}
+
+static void gather_lwm2m(struct device *d, struct braid_evidence *e)
+{
+    if (!d->lw)
+        return;
+    const struct lw_registration *r = lw_client_registration(d->lw);
+    static const enum braid_lwm2m states[] = {[LW_REG_NONE] = BRAID_LW_NONE,
+                                              [LW_REG_REGISTERED] = BRAID_LW_REGISTERED,
+                                              [LW_REG_EXPIRED] = BRAID_LW_EXPIRED,
+                                              [LW_REG_DEREGISTERED] = BRAID_LW_DEREGISTERED};
+    if (e->lw != states[r->state]) {
+        e->lw = states[r->state];
+        e->lw_since_ms = d->shard->now.utc_ms;
+    }
+    e->queue_mode = r->queue_mode;
+    e->lw_expires_mono_ms = r->expires_mono_ms;
+}
+
+static void store_status(struct device *d)
+{
+    struct params p = {.n = 0};
+    params_i64(&p, d->id);
+    params_text(&p, braid_status_word(d->verdict.status));
+    params_text(&p, d->verdict.sentence);
+    params_text(&p, braid_link_word(d->verdict.link));
+    params_i64(&p, d->status_since_ms);
+    params_put(d->shard->engine, ST_DEVICE_STATUS, &p);
+}
+
+static void count_strands(struct device *d)
+{
+    struct metrics *m = d->shard->engine->metrics;
+    bool lw = d->evidence.lw == BRAID_LW_REGISTERED && d->verdict.link != BRAID_LINK_LOST;
+    bool sp = d->evidence.sp == BRAID_SP_BORN;
+    if (lw != d->counted_lw)
+        metric_add(m, M_LW_ACTIVE, lw ? 1 : -1);
+    if (sp != d->counted_sp)
+        metric_add(m, M_SP_ONLINE, sp ? 1 : -1);
+    d->counted_lw = lw;
+    d->counted_sp = sp;
+}
+
+static void judge(struct device *d)
+{
+    struct braid_verdict before = d->verdict;
+    struct metrics *m = d->shard->engine->metrics;
+    d->judge = false;
+    gather_lwm2m(d, &d->evidence);
+    gather_sparkplug(d, &d->evidence);
+    d->evidence.fault = d->fault;
+    braid_judge(&d->evidence, d->shard->now, &d->verdict);
+    count_strands(d);
+    bool changed = d->verdict.status != before.status;
+    if (changed) {
+        metric_add(m, M_DEV_NEVER + (enum metric)before.status, -1);
+        metric_add(m, M_DEV_NEVER + (enum metric)d->verdict.status, 1);
+        d->status_since_ms = d->shard->now.utc_ms;
+        timeline_addf(d, TL_STATUS, "%s: %s", braid_status_word(d->verdict.status),
+                      d->verdict.sentence);
+    }
+    if (changed || d->verdict.link != before.link) {
+        store_status(d);
+        device_mark_row(d);
+    }
+}
+
+static void set_deadline(struct device *d)
+{
+    uint64_t at = d->verdict.recheck_mono_ms, other = commands_deadline(d);
+    if (other < at)
+        at = other;
+    if (d->lw && (other = lw_client_deadline(d->lw)) < at)
+        at = other;
+    if (d->sp && (other = spb_node_deadline(d->sp)) < at)
+        at = other;
+    if (at == UINT64_MAX)
+        heap_remove(&d->shard->deadlines, &d->deadline);
+    else if (d->deadline.position == 0 || d->deadline.key != at)
+        if (heap_set(&d->shard->deadlines, &d->deadline, at))
+            log_error("engine.no_memory_for_deadline", KV("endpoint", d->endpoint));
+}
+
+void device_settle(struct device *d)
+{
+    if (d->judge)
+        judge(d);
+    set_deadline(d);
+}
+
+void device_run_deadline(struct device *d)
+{
+    struct moment now = d->shard->now;
+    if (d->lw && lw_client_deadline(d->lw) <= now.mono_ms)
+        lw_client_tick(d->lw, now);
+    if (d->sp && spb_node_deadline(d->sp) <= now.mono_ms)
+        spb_node_tick(d->sp, now);
+    commands_tick(d);
+    d->judge = true;
+    device_settle(d);
+    if (d->deadline.position && d->deadline.key <= now.mono_ms) /* never spin on a stuck deadline */
+        if (heap_set(&d->shard->deadlines, &d->deadline, now.mono_ms + 10))
+            log_error("engine.no_memory_for_deadline", KV("endpoint", d->endpoint));
+}
+
+void device_store_seen(struct device *d)
+{
+    if (!d->store_seen_dirty)
+        return;
+    d->store_seen_dirty = false;
+    struct params p = {.n = 0};
+    params_i64(&p, d->id);
+    params_ms(&p, d->last_seen_ms);
+    params_text(&p, d->manufacturer);
+    params_text(&p, d->model);
+    params_text(&p, d->serial);
+    params_text(&p, d->firmware);
+    params_text(&p, d->fault);
+    params_put(d->shard->engine, ST_DEVICE_SEEN, &p);
+}

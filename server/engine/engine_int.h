@@ -1,0 +1,432 @@
+/* engine_int.h - what the files of the engine share.
+ *
+ * A shard is one thread with one mailbox.  It owns every struct device hashed to it and all that
+ * hangs on the device: LwM2M client, Sparkplug node, points (last values), commands.  Nobody else
+ * reads them; other threads send a struct letter and, if they want an answer, wait on its ask.
+ *
+ * Invariants
+ *  - a device is in shard->by_endpoint for its whole life; its node, if any, in by_node too;
+ *  - device->deadline is in the shard's heap exactly while something of it is due;
+ *  - a point is on its device's dirty list exactly while point->dirty is set;
+ *  - ids of devices and series are handed out by the engine only, above all ids ever stored. */
+#ifndef BRAID_ENGINE_ENGINE_INT_H
+#define BRAID_ENGINE_ENGINE_INT_H
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "base/map.h"
+#include "base/thread.h"
+#include "braid/status.h"
+#include "braid/timeline.h"
+#include "engine/engine.h"
+#include "engine/publisher.h"
+#include "lwm2m/client.h"
+#include "port/mqtt.h"
+#include "sparkplug/host.h"
+#include "sparkplug/node.h"
+#include "store/load.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define TICK_MS        100   /* live frames and sample batches */
+#define SEEN_MS        1000  /* last_seen alone refreshes a live row this often */
+#define SURVEY_MS      5000  /* rates, ages of idle devices, last_seen to SQL */
+#define LATEST_MS      10000 /* latest values to SQL */
+#define PAYLOAD_MAX    ((size_t)1 << 20)
+#define NAME_MAX_BYTES 128 /* of an endpoint or edge node id we accept */
+
+/* ---- letters: what arrives in a shard's mailbox ---- */
+
+enum letter_kind {
+    LETTER_MQTT,
+    LETTER_BROKER, /* a session came or went */
+    LETTER_PUBACK, /* a command's publish was acknowledged with a reason */
+    LETTER_ARMED,  /* a command's `sent` row is durable: publish it now */
+    LETTER_COMMAND,
+    LETTER_ASK,
+    LETTER_STOP
+};
+
+enum session { SESSION_SPARKPLUG, SESSION_LWM2M };
+
+struct letter {
+    struct mail mail; /* first */
+    enum letter_kind kind;
+};
+
+struct letter_mqtt {
+    struct letter letter;
+    enum session session;
+    bool drained; /* queued by the broker while we were away */
+    bool too_big; /* payload left out */
+    uint64_t arrived_us;
+    struct moment at;
+    int64_t away_from_ms;      /* drained: we were away between these */
+    struct str topic, payload; /* behind this struct, one allocation */
+};
+
+struct letter_broker {
+    struct letter letter;
+    enum session session;
+    bool up;
+    bool first; /* the first connect after our start */
+};
+
+struct letter_puback {
+    struct letter letter;
+    char command_id[37];
+    int64_t device_id;
+    int reason;
+};
+
+struct letter_armed {
+    struct letter letter;
+    int64_t device_id;
+    char command_id[37];
+    enum err result;
+};
+
+struct letter_command {
+    struct letter letter;
+    int64_t created_ms;
+    char id[37];
+    struct str endpoint, request; /* behind this struct */
+};
+
+/* ---- asks: a question to one shard, answered before the asker's patience ends or dropped ---- */
+
+enum ask_kind {
+    ASK_LIST,
+    ASK_DEVICE,
+    ASK_FLEET,
+    ASK_DEVICE_ID,
+    ASK_FORGET,
+    ASK_CANCEL,
+    ASK_SUBSCRIBE,
+    ASK_RESNAPSHOT,
+    ASK_UNSUBSCRIBE,
+    ASK_LEAVE
+};
+
+struct fleet_counts {
+    uint64_t devices, by_status[BRAID_STATUS_COUNT];
+    uint64_t lwm2m_active, sparkplug_online;
+    double messages_per_s, metrics_per_s;
+};
+
+struct ask {
+    struct letter letter;
+    enum ask_kind kind;
+    char *endpoint, *command_id; /* owned, may be NULL */
+    struct live_outbox *outbox;  /* reference, may be NULL */
+    struct live_sub *sub;        /* reference, may be NULL */
+    /* answers */
+    enum err result;
+    struct buf json;
+    struct engine_rows rows;
+    struct fleet_counts counts;
+    int64_t device_id;
+    bool sleeping;
+    /* rendezvous */
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    bool done;
+    int refs; /* asker and shard */
+};
+
+/* ---- points: the last value of every series of a device ---- */
+
+struct point {
+    struct device *device;
+    uint32_t series;
+    bool sparkplug;
+    bool dirty;            /* on device->dirty: changed since the last live tick */
+    bool store_dirty;      /* changed since the last write to SQL */
+    uint8_t quality;       /* enum spb_quality */
+    uint8_t source;        /* enum lw_source, LwM2M only */
+    struct lw_path path;   /* LwM2M */
+    struct spb_tag *tag;   /* Sparkplug; NULL until the birth after a restart */
+    struct lw_value value; /* LwM2M; text in `text` */
+    char *text;
+    size_t text_cap;
+    char *restored; /* JSON of the value read back from SQL, until a live one comes */
+    char *key;      /* series key: "lwm2m:/3/0/0", "spb:D1/Temp" */
+    char *datatype; /* word, as stored */
+    char *unit;     /* "" if none */
+    int64_t at_ms;
+    struct point *next_dirty;
+    struct point *next; /* of the device */
+};
+
+/* ---- commands under way ---- */
+
+struct command {
+    struct list node; /* device->commands, oldest first */
+    struct device *device;
+    char id[37];
+    uint64_t request_id; /* unique in the shard: what the LwM2M client knows it by */
+    enum cmd_state state;
+    bool arming; /* its `sent` row is being written; publish when durable */
+    bool restored;
+    char *request; /* JSON as posted */
+    enum cmd_op op;
+    uint32_t timeout_ms;
+    int64_t created_ms, sent_ms;
+    int64_t expires_ms;        /* UTC end of ttl while queued */
+    uint64_t deadline_mono_ms; /* sent: answer or echo due; UINT64_MAX none */
+    uint64_t sent_us;
+    char token[LW_TOKEN_MAX + 1];
+    /* the effect we wait to see */
+    bool expects;
+    struct lw_path expect_path;
+    struct lw_value expect_value;
+    struct point *expect_point;
+    struct spb_value expect_metric;
+    char *expect_text;
+    char *result; /* JSON so far, NULL if none */
+};
+
+/* ---- devices ---- */
+
+struct device {
+    struct shard *shard;
+    int64_t id;
+    char *endpoint;
+    char *node_key; /* "group/node", NULL without Sparkplug strand */
+    char *group, *node;
+    struct lw_client *lw;
+    struct lw_client_sink lw_sink;
+    struct spb_node *sp;
+    struct spb_node_sink sp_sink;
+    char restored_life[12]; /* Sparkplug life before our restart, until something newer */
+    int64_t restored_born_ms, restored_died_ms, restored_bd_seq, restored_rebirths;
+    bool restored_conformant;
+
+    struct braid_evidence evidence;
+    struct braid_verdict verdict;
+    int64_t status_since_ms, created_ms, last_seen_ms;
+    bool judge; /* evidence changed since the verdict */
+
+    struct map points_by_path; /* LwM2M: lw_path_key -> point */
+    struct map points_by_key;  /* all */
+    struct point *points, **points_end;
+    size_t n_resources, n_metrics;
+
+    struct list commands;
+    size_t n_commands;
+
+    char *manufacturer, *model, *serial, *firmware; /* NULL unknown */
+    char *fault;                                    /* words, NULL none */
+    char *fault_lwm2m, *fault_metric;               /* where they come from */
+
+    uint32_t messages; /* since the last survey */
+    float messages_per_s;
+    bool counted_lw, counted_sp;
+
+    /* live views */
+    struct list dirty_node; /* shard->dirty */
+    struct point *dirty, **dirty_end;
+    bool row_dirty;       /* status or identity changed: send the row at the next tick */
+    uint64_t row_sent_ms; /* monotonic */
+    uint64_t newest_us;   /* arrival of the newest message behind the dirty points */
+    bool seen_dirty, store_seen_dirty;
+
+    uint32_t bad_in_window, bad_suppressed; /* timeline throttle of bad input */
+    uint64_t bad_window_ms;
+
+    struct heap_node deadline;
+};
+
+struct shard {
+    struct engine *engine;
+    unsigned index;
+    struct thread thread;
+    struct mailbox *box;
+    struct map by_endpoint, by_node, by_id;
+    struct heap deadlines;
+    struct live_table *live;
+    struct arena scratch;  /* one message */
+    struct arena scratch2; /* one command, inside a message */
+    struct batch *batch;
+    uint64_t batch_since_ms;
+    struct list dirty;
+    uint64_t next_tick_ms, next_survey_ms, next_latest_ms, survey_at_ms;
+    uint64_t metrics_in; /* samples since the last survey */
+    double metrics_per_s;
+    uint64_t next_request_id;
+    struct command *sending; /* whose request the LwM2M client is sending right now */
+    uint64_t admit_tokens, admit_at_ms;
+    uint64_t random;
+    bool stopping;
+    struct moment now;   /* of the letter or deadline being handled */
+    uint64_t arrived_us; /* of the message being handled, 0 otherwise */
+    bool drained;        /* the message being handled was */
+    int64_t away_from_ms;
+};
+
+struct waiter_table; /* waiter.c */
+
+struct engine {
+    const struct config *config;
+    struct metrics *metrics;
+    struct writer *writer;
+    const struct lw_model *model;
+    struct shard *shards;
+    unsigned n_shards;
+    _Atomic int64_t next_device_id;
+    _Atomic uint32_t next_series;
+    struct spb_host host;
+    pthread_mutex_t host_lock;
+    struct mqtt *sp, *lw;
+    struct publisher *publisher;   /* LwM2M session for acks made on the writer's thread */
+    _Atomic bool sp_seen, lw_seen; /* connected at least once */
+    _Atomic bool lw_draining;
+    _Atomic int64_t lw_away_from_ms, sp_since_ms, lw_since_ms;
+    _Atomic uint64_t drain_serial;
+    int64_t started_ms;
+    struct waiter_table *waiters;
+    /* publishes whose PUBACK matters: mid -> command */
+    pthread_mutex_t puback_lock;
+    struct map pubacks;
+    bool ready;
+};
+
+/* shard.c */
+MUST_CHECK enum err shard_init(struct shard *s, struct engine *e, unsigned index);
+void shard_fini(struct shard *s);
+MUST_CHECK enum err shard_start(struct shard *s);
+struct shard *shard_of(struct engine *e, struct str name);
+uint64_t shard_random(struct shard *s);
+void shard_flush_samples(struct shard *s);
+
+/* letters.c */
+void letter_free(struct letter *l);
+struct ask *ask_new(enum ask_kind kind, struct str endpoint);
+void ask_unref(struct ask *a);
+void ask_answer(struct ask *a,
+                enum err result); /* shard side: hands over and drops its reference */
+/* ask_send puts `a` to shard `s` and waits; ERR_TIMEOUT, ERR_CLOSED or the shard's result. */
+MUST_CHECK enum err ask_send(struct shard *s, struct ask *a);
+MUST_CHECK enum err ask_wait(struct ask *a, uint32_t wait_ms);
+
+/* sessions.c: the two broker connections */
+MUST_CHECK enum err sessions_start(struct engine *e);
+void sessions_stop(struct engine *e);
+/* route_name finds whose message a topic is (endpoint or edge node id); .p NULL: nobody's. */
+struct str route_name(struct str topic);
+/* sessions_send publishes an LwM2M downlink of a command so that its PUBACK comes back. */
+MUST_CHECK enum err sessions_send(struct engine *e, struct str topic, struct str payload,
+                                  const struct command *c);
+
+/* device.c */
+struct device *device_find(struct shard *s, struct str endpoint);
+struct device *device_find_node(struct shard *s, struct str group, struct str node);
+struct device *device_new(struct shard *s, int64_t id, struct str endpoint);
+void device_free(struct device *d);
+/* device_admit makes (or finds) the device of an identity, if admission lets it in. */
+MUST_CHECK enum err device_admit(struct shard *s, struct str endpoint, struct device **out);
+MUST_CHECK enum err device_bind_node(struct device *d, struct str group, struct str node,
+                                     bool persist);
+void device_heard(struct device *d, bool sparkplug, const char *kind);
+/* device_settle ends the handling of anything that touched `d`: verdict, persistence of edges,
+ * next deadline. */
+void device_settle(struct device *d);
+void device_run_deadline(struct device *d);
+void device_mark_row(struct device *d);
+void device_store_seen(struct device *d);
+void device_set_text(char **where, struct str text);
+
+/* timeline.c */
+void timeline_add(struct device *d, enum tl_kind kind, const char *text, struct str detail_json);
+void timeline_addf(struct device *d, enum tl_kind kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Bad input of a known device (d NULL: unknown): counted, and shown at most 10 times a minute. */
+void bad_input(struct shard *s, struct device *d, enum err e, const char *words);
+enum metric bad_input_metric(enum err e);
+
+/* points.c */
+struct point *point_lwm2m(struct device *d, struct lw_path path, enum lw_type type);
+struct point *point_sparkplug(struct device *d, struct spb_tag *tag);
+struct point *point_restored(struct device *d, const struct load_series *s);
+void points_restored(struct device *d); /* all of them are back: fault words from them */
+void point_free(struct point *p);
+void point_touch(struct point *p);
+void point_store_latest(struct point *p);
+void point_value_json(const struct point *p, struct json_out *j);
+void points_take_lwm2m(struct device *d, const struct lw_entries *values, enum lw_source source);
+void points_take_samples(struct device *d, const struct spb_sample *v, size_t n);
+void points_stale(struct device *d, struct str subdevice);
+
+/* lw_strand.c, sp_strand.c: the sinks of the protocol rooms */
+void lw_strand_message(struct shard *s, const struct letter_mqtt *m);
+MUST_CHECK enum err lw_strand_attach(struct device *d);
+void sp_strand_message(struct shard *s, const struct letter_mqtt *m);
+MUST_CHECK enum err sp_strand_attach(struct device *d);
+void sp_strand_broker(struct shard *s, bool up, bool first);
+
+/* commands.c */
+void command_accept(struct shard *s, const struct letter_command *l);
+MUST_CHECK enum err command_restore(struct device *d, const struct load_command *c);
+void commands_flush(struct device *d); /* send what may be sent now */
+void commands_answer(struct device *d, const struct lw_answer *a);
+void commands_see_lwm2m(struct device *d, const struct lw_entry *e);
+void commands_see_metric(struct device *d, const struct spb_sample *s, struct point *p);
+void commands_see_birth(struct device *d);
+void commands_armed(struct shard *s, const struct letter_armed *l);
+void commands_puback(struct shard *s, const struct letter_puback *l);
+enum err commands_cancel(struct device *d, struct str id);
+void commands_tick(struct device *d);
+uint64_t commands_deadline(const struct device *d);
+void command_free(struct command *c);
+bool device_reachable(const struct device *d, bool sparkplug);
+struct command *command_find(struct device *d, struct str id);
+/* command_fail_gone ends the row of a command whose device is not here (any more). */
+void command_fail_gone(struct shard *s, struct str id, const char *why);
+
+/* render.c */
+void render_summary(struct device *d, struct json_out *j);
+void render_detail(struct device *d, struct json_out *j);
+void render_command(const struct command *c, const char *why, int64_t finished_ms,
+                    struct json_out *j);
+/* the members state, why, sent_at, finished_at, result, without braces */
+void render_command_members(const struct command *c, const char *why, int64_t finished_ms,
+                            struct json_out *j);
+
+/* feed.c */
+void feed_tick(struct shard *s);
+void feed_event(struct device *d, struct str json);
+void feed_command(struct device *d, struct str json);
+void feed_removed(struct device *d);
+void feed_subscribe(struct shard *s, struct ask *a);
+void feed_resnapshot(struct shard *s, struct ask *a);
+
+/* answers.c: asks of request threads */
+void ask_handle(struct shard *s, struct ask *a);
+
+/* restore.c */
+MUST_CHECK enum err engine_restore(struct engine *e, struct pg *db);
+
+/* waiter.c */
+struct waiter_table *waiters_new(void);
+void waiters_free(struct waiter_table *t);
+void waiters_tell(struct waiter_table *t, const char *id, enum cmd_state state, struct str members);
+
+/* params.h is for the writer's statements */
+struct params {
+    struct str v[STORE_MAX_PARAMS];
+    char number[STORE_MAX_PARAMS][24];
+    size_t n;
+};
+void params_str(struct params *p, struct str s);
+void params_text(struct params *p, const char *s); /* NULL = SQL NULL */
+void params_i64(struct params *p, int64_t v);
+void params_ms(struct params *p, int64_t ms); /* 0 = SQL NULL */
+void params_bool(struct params *p, bool v);
+void params_null(struct params *p);
+/* params_put hands the statement to the writer; a refusal is counted and logged. */
+void params_put(struct engine *e, enum store_stmt s, const struct params *p);
+
+#endif

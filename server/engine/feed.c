@@ -1,0 +1,196 @@
+/* feed.c - what live views see: rows, values, events, commands, once per tick and made only for
+ * subscribers that exist. */
+#include "engine/engine_int.h"
+
+#define SNAPSHOT_ROWS 100 /* summaries in one fragment */
+#define FRAG_MAX      ((size_t)8 << 20)
+
+#define WANTS_ROW (1u << LIVE_FLEET | 1u << LIVE_DEVICE)
+
+static struct live_frag *take_frag(struct buf *b)
+{
+    struct live_frag *f = b->err || !b->n ? NULL : live_frag_new(buf_view(b));
+    buf_fini(b);
+    return f;
+}
+
+static struct live_frag *row_frag(struct device *d)
+{
+    struct buf b;
+    struct json_out j;
+    buf_init(&b, FRAG_MAX);
+    json_out_init(&j, &b);
+    render_summary(d, &j);
+    return take_frag(&b);
+}
+
+/* [endpoint, series, ts_ms, value, quality] of every point that changed. */
+static struct live_frag *values_frag(struct device *d)
+{
+    struct buf b;
+    struct json_out j;
+    buf_init(&b, FRAG_MAX);
+    for (struct point *p = d->dirty; p; p = p->next_dirty) {
+        if (b.n)
+            buf_putc(&b, ',');
+        json_out_init(&j, &b);
+        json_open(&j, '[');
+        json_text(&j, d->endpoint);
+        json_text(&j, p->key);
+        json_i64(&j, p->at_ms);
+        point_value_json(p, &j);
+        json_text(&j, spb_quality_word((enum spb_quality)p->quality));
+        json_close(&j);
+    }
+    return take_frag(&b);
+}
+
+static void clear_dirty(struct device *d)
+{
+    for (struct point *p = d->dirty, *next; p; p = next) {
+        next = p->next_dirty;
+        p->dirty = false;
+        p->next_dirty = NULL;
+    }
+    d->dirty = NULL;
+    d->dirty_end = &d->dirty;
+}
+
+static void publish(struct device *d, enum live_topic topic, enum live_part part,
+                    struct live_frag *f)
+{
+    if (f)
+        live_publish(d->shard->live, topic, str_of(d->endpoint), part, f);
+}
+
+static void feed_device(struct device *d)
+{
+    struct shard *s = d->shard;
+    unsigned wanted = live_wanted(s->live, str_of(d->endpoint));
+    bool row_due = d->row_dirty || (d->seen_dirty && s->now.mono_ms - d->row_sent_ms >= SEEN_MS);
+    if (row_due && wanted & WANTS_ROW) {
+        struct live_frag *f = row_frag(d);
+        publish(d, LIVE_FLEET, LIVE_DEVICES, f);
+        publish(d, LIVE_DEVICE, LIVE_DEVICES, f);
+        live_frag_unref(f);
+        d->row_sent_ms = s->now.mono_ms;
+    }
+    if (row_due)
+        d->row_dirty = d->seen_dirty = false;
+    if (d->dirty && wanted & (1u << LIVE_DEVICE)) {
+        struct live_frag *f = values_frag(d);
+        publish(d, LIVE_DEVICE, LIVE_VALUES, f);
+        live_frag_unref(f);
+        if (d->newest_us)
+            histogram_observe_us(s->engine->metrics, H_LIVE, clock_mono_us() - d->newest_us);
+    }
+    d->newest_us = 0;
+    clear_dirty(d);
+}
+
+void feed_tick(struct shard *s)
+{
+    struct list waiting;
+    list_init(&waiting);
+    list_each(it, &s->dirty)
+    {
+        struct device *d = list_entry(it, struct device, dirty_node);
+        list_remove(it);
+        feed_device(d);
+        if (d->seen_dirty) /* its row goes out when a second has passed */
+            list_append(&waiting, it);
+    }
+    list_each(it, &waiting)
+    {
+        list_remove(it);
+        list_append(&s->dirty, it);
+    }
+}
+
+static void feed_json(struct device *d, enum live_topic fleet_topic, enum live_part part,
+                      struct str json)
+{
+    struct live_frag *f = live_frag_new(json);
+    publish(d, fleet_topic, part, f);
+    publish(d, LIVE_DEVICE, part, f);
+    live_frag_unref(f);
+}
+
+void feed_event(struct device *d, struct str json)
+{
+    feed_json(d, LIVE_TIMELINE, LIVE_EVENTS, json);
+}
+
+void feed_command(struct device *d, struct str json)
+{
+    feed_json(d, LIVE_COMMANDS, LIVE_COMMAND_PART, json);
+}
+
+void feed_removed(struct device *d)
+{
+    struct buf b;
+    struct json_out j;
+    buf_init(&b, 1024);
+    json_out_init(&j, &b);
+    json_text(&j, d->endpoint);
+    struct live_frag *f = take_frag(&b);
+    publish(d, LIVE_FLEET, LIVE_REMOVED, f);
+    publish(d, LIVE_DEVICE, LIVE_REMOVED, f);
+    live_frag_unref(f);
+}
+
+/* ---- snapshots ---- */
+
+static bool concerns(const struct live_sub *sub, const struct device *d)
+{
+    if (!sub->n_endpoints)
+        return sub->topic == LIVE_FLEET;
+    for (size_t i = 0; i < sub->n_endpoints; i++)
+        if (str_is(sub->endpoints[i], d->endpoint))
+            return true;
+    return false;
+}
+
+static void snapshot_rows(struct shard *s, struct ask *a)
+{
+    struct buf b;
+    struct json_out j;
+    size_t it = 0, rows = 0;
+    unsigned shards = s->engine->n_shards;
+    buf_init(&b, FRAG_MAX);
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
+        if (!concerns(a->sub, d))
+            continue;
+        if (b.n)
+            buf_putc(&b, ',');
+        json_out_init(&j, &b);
+        if (a->sub->topic == LIVE_DEVICE)
+            render_detail(d, &j);
+        else
+            render_summary(d, &j);
+        if (++rows % SNAPSHOT_ROWS == 0 || b.n > FRAG_MAX / 8) {
+            struct live_frag *f = take_frag(&b);
+            live_push_snapshot(a->outbox, a->sub, f, false, shards);
+            live_frag_unref(f);
+            buf_init(&b, FRAG_MAX);
+        }
+    }
+    struct live_frag *f = take_frag(&b);
+    live_push_snapshot(a->outbox, a->sub, f, true, shards);
+    live_frag_unref(f);
+}
+
+void feed_resnapshot(struct shard *s, struct ask *a)
+{
+    if (a->sub->topic == LIVE_FLEET || a->sub->topic == LIVE_DEVICE)
+        snapshot_rows(s, a);
+    else
+        live_push_snapshot(a->outbox, a->sub, NULL, true, s->engine->n_shards);
+}
+
+void feed_subscribe(struct shard *s, struct ask *a)
+{
+    a->result = live_table_add(s->live, a->outbox, a->sub);
+    if (!a->result)
+        feed_resnapshot(s, a);
+}

@@ -1,0 +1,347 @@
+/* render.c - a device as JSON: the list row, the detail object, a command.  REST and live views
+ * share it, so both always say the same. */
+#include "engine/engine_int.h"
+
+static void put_text(struct json_out *j, const char *key, const char *text)
+{
+    json_key(j, key);
+    json_text(j, text && *text ? text : NULL);
+}
+
+static void put_time(struct json_out *j, const char *key, int64_t ms)
+{
+    json_key(j, key);
+    json_time(j, ms);
+}
+
+static void put_count(struct json_out *j, const char *key, uint64_t n)
+{
+    json_key(j, key);
+    json_u64(j, n);
+}
+
+static void put_bool(struct json_out *j, const char *key, bool v)
+{
+    json_key(j, key);
+    json_bool(j, v);
+}
+
+static void lwm2m_summary(const struct device *d, struct json_out *j)
+{
+    const struct lw_registration *r = d->lw ? lw_client_registration(d->lw) : NULL;
+    if (!r || r->state == LW_REG_NONE) {
+        json_null(j);
+        return;
+    }
+    json_open(j, '{');
+    put_text(j, "state", lw_reg_state_word(r->state));
+    put_text(j, "dialect", r->dialect == LW_DIALECT_JSON ? "json" : "oma");
+    put_text(j, "version", r->version);
+    put_count(j, "lifetime", r->lifetime);
+    put_text(j, "binding", r->binding);
+    put_bool(j, "queue_mode", r->queue_mode);
+    put_time(j, "registered_at", r->registered_ms);
+    put_time(j, "updated_at", r->updated_ms);
+    put_time(j, "expires_at", r->expires_ms);
+    put_count(j, "observations", lw_client_observations(d->lw));
+    put_count(j, "resources", d->n_resources);
+    json_close(j);
+}
+
+static void sparkplug_summary(const struct device *d, struct json_out *j)
+{
+    if (!d->sp) {
+        json_null(j);
+        return;
+    }
+    struct spb_node_info i;
+    spb_node_get_info(d->sp, &i);
+    bool restored = i.life == SPB_LIFE_UNKNOWN && d->restored_life[0];
+    json_open(j, '{');
+    put_text(j, "state",
+             restored ? (strcmp(d->restored_life, "dead") == 0 ? "dead" : "stale")
+             : i.life == SPB_LIFE_UNKNOWN ? "stale"
+                                          : spb_life_word(i.life));
+    put_text(j, "group", d->group);
+    put_text(j, "edge_node", d->node);
+    json_key(j, "bd_seq");
+    if (i.has_bd_seq)
+        json_u64(j, i.bd_seq);
+    else if (d->restored_bd_seq >= 0)
+        json_i64(j, d->restored_bd_seq);
+    else
+        json_null(j);
+    put_count(j, "seq", i.seq);
+    put_time(j, "born_at", i.born_ms ? i.born_ms : d->restored_born_ms);
+    put_time(j, "died_at", i.died_ms ? i.died_ms : d->restored_died_ms);
+    put_bool(j, "conformant", restored ? d->restored_conformant : i.conformant);
+    put_count(j, "devices", i.n_devices);
+    put_count(j, "devices_born", i.n_devices_born);
+    put_count(j, "metrics", d->n_metrics);
+    put_count(j, "rebirths", i.rebirths_asked + (uint64_t)d->restored_rebirths);
+    json_key(j, "last_rebirth");
+    if (i.last_cause) {
+        json_open(j, '{');
+        put_time(j, "at", i.last_cause_ms);
+        put_text(j, "cause", spb_cause_words(i.last_cause));
+        json_close(j);
+    } else {
+        json_null(j);
+    }
+    json_close(j);
+}
+
+/* The members of a summary, without braces. */
+static void summary_members(struct device *d, struct json_out *j)
+{
+    struct braid_verdict now; /* the sentence with today's ages */
+    braid_judge(&d->evidence, d->shard->now, &now);
+    put_text(j, "endpoint", d->endpoint);
+    put_text(j, "status", braid_status_word(now.status));
+    put_text(j, "sentence", now.sentence);
+    put_text(j, "link", braid_link_word(now.link));
+    put_time(j, "status_since", d->status_since_ms);
+    put_time(j, "last_seen", d->last_seen_ms);
+    put_text(j, "fault", d->fault);
+    put_text(j, "manufacturer", d->manufacturer);
+    put_text(j, "model", d->model);
+    put_text(j, "firmware", d->firmware);
+    put_text(j, "serial", d->serial);
+    json_key(j, "messages_per_s");
+    json_double(j, (double)(int)(d->messages_per_s * 10 + 0.5f) / 10);
+    json_key(j, "lwm2m");
+    lwm2m_summary(d, j);
+    json_key(j, "sparkplug");
+    sparkplug_summary(d, j);
+}
+
+void render_summary(struct device *d, struct json_out *j)
+{
+    json_open(j, '{');
+    summary_members(d, j);
+    json_close(j);
+}
+
+static void evidence_item(struct json_out *j, const char *key, int64_t at, const char *kind)
+{
+    json_key(j, key);
+    if (!at) {
+        json_null(j);
+        return;
+    }
+    json_open(j, '{');
+    put_time(j, "at", at);
+    put_text(j, "kind", kind);
+    json_close(j);
+}
+
+static void evidence(const struct device *d, struct json_out *j)
+{
+    const struct braid_evidence *e = &d->evidence;
+    json_open(j, '{');
+    evidence_item(j, "lwm2m", e->lw_at_ms, e->lw_kind);
+    evidence_item(j, "sparkplug", e->sp_at_ms, e->sp_kind);
+    bool sp_newer = e->sp_at_ms >= e->lw_at_ms;
+    if (d->verdict.link == BRAID_LINK_LOST)
+        evidence_item(j, "link", e->died_at_ms, e->died_kind);
+    else if (d->verdict.link == BRAID_LINK_UNKNOWN)
+        evidence_item(j, "link", e->blind_at_ms, e->blind_kind);
+    else
+        evidence_item(j, "link", sp_newer ? e->sp_at_ms : e->lw_at_ms, "message");
+    json_close(j);
+}
+
+/* Objects and instances of the registered list; a list in link format is short and parsed anew. */
+static void objects(struct device *d, struct json_out *j)
+{
+    const struct lw_registration *r = d->lw ? lw_client_registration(d->lw) : NULL;
+    struct arena *a = &d->shard->scratch2;
+    struct lw_links links;
+    json_open(j, '[');
+    arena_reset(a);
+    if (r && r->links && !lw_links_parse(a, str_of(r->links), &links)) {
+        for (size_t i = 0; i < links.n; i++) {
+            const struct lw_link *first = &links.v[i];
+            if (!first->is_path || !first->path.n)
+                continue;
+            uint16_t object = first->path.id[0];
+            bool seen = false;
+            for (size_t k = 0; k < i && !seen; k++)
+                seen = links.v[k].is_path && links.v[k].path.n && links.v[k].path.id[0] == object;
+            if (seen)
+                continue;
+            const struct lw_object_model *m = lw_model_object(d->shard->engine->model, object);
+            struct str version = {NULL, 0};
+            json_open(j, '{');
+            put_count(j, "id", object);
+            put_text(j, "name", m ? m->name : NULL);
+            json_key(j, "instances");
+            json_open(j, '[');
+            for (size_t k = i; k < links.n; k++) {
+                const struct lw_link *l = &links.v[k];
+                if (!l->is_path || !l->path.n || l->path.id[0] != object)
+                    continue;
+                struct str v = lw_link_attr_find(l, "ver");
+                version = v.p ? v : version;
+                if (l->path.n == 2)
+                    json_u64(j, l->path.id[1]);
+            }
+            json_close(j);
+            json_key(j, "version");
+            if (version.p)
+                json_str(j, version);
+            else
+                json_text(j, m ? m->version : NULL);
+            json_close(j);
+        }
+    }
+    json_close(j);
+}
+
+static void resources(struct device *d, struct json_out *j)
+{
+    char path[LW_PATH_TEXT];
+    json_open(j, '[');
+    for (struct point *p = d->points; p; p = p->next) {
+        if (p->sparkplug)
+            continue;
+        lw_path_text(p->path, path);
+        json_open(j, '{');
+        put_text(j, "path", path);
+        put_text(j, "series", p->key);
+        json_key(j, "value");
+        point_value_json(p, j);
+        put_text(j, "type", p->datatype);
+        put_time(j, "at", p->at_ms);
+        put_text(j, "source", lw_source_word((enum lw_source)p->source));
+        put_bool(j, "observed", d->lw && lw_client_observes(d->lw, p->path));
+        json_close(j);
+    }
+    json_close(j);
+}
+
+static void observations(struct device *d, struct json_out *j)
+{
+    char path[LW_PATH_TEXT];
+    json_open(j, '[');
+    for (size_t i = 0; d->lw && i < lw_client_observations(d->lw); i++) {
+        const struct lw_observation *o = lw_client_observation(d->lw, i);
+        json_open(j, '{');
+        put_text(j, "token", o->token.text);
+        json_key(j, o->composite ? "paths" : "path");
+        if (o->composite)
+            json_open(j, '[');
+        for (size_t k = 0; k < o->n_paths; k++) {
+            lw_path_text(o->paths[k], path);
+            json_text(j, path);
+        }
+        if (o->composite)
+            json_close(j);
+        put_bool(j, "active", o->active);
+        put_time(j, "since", o->since_ms);
+        put_time(j, "last_notify", o->last_notify_ms);
+        put_count(j, "notifies", o->notifies);
+        json_close(j);
+    }
+    json_close(j);
+}
+
+static void sparkplug_devices(struct device *d, struct json_out *j)
+{
+    const struct spb_device *s;
+    json_open(j, '[');
+    for (size_t i = 0; d->sp && (s = spb_node_device(d->sp, i)); i++) {
+        json_open(j, '{');
+        json_key(j, "device");
+        json_str(j, s->name);
+        put_text(j, "state", spb_life_word(s->life));
+        put_time(j, "born_at", s->born_ms);
+        put_time(j, "died_at", s->died_ms);
+        json_close(j);
+    }
+    json_close(j);
+}
+
+static void metric_name(const struct point *p, struct json_out *j)
+{
+    struct str device, name = str_of(p->key);
+    str_cut(&name, ':');
+    device = str_cut(&name, '/');
+    json_key(j, "device");
+    if (device.n)
+        json_str(j, device);
+    else
+        json_null(j);
+    json_key(j, "name");
+    json_str(j, name);
+}
+
+static void metrics(struct device *d, struct json_out *j)
+{
+    json_open(j, '[');
+    for (struct point *p = d->points; p; p = p->next) {
+        if (!p->sparkplug)
+            continue;
+        json_open(j, '{');
+        put_text(j, "series", p->key);
+        metric_name(p, j);
+        put_text(j, "datatype", p->datatype);
+        json_key(j, "value");
+        point_value_json(p, j);
+        put_text(j, "quality", spb_quality_word((enum spb_quality)p->quality));
+        put_time(j, "at", p->at_ms);
+        put_text(j, "unit", p->unit);
+        put_bool(j, "writable", p->tag && p->tag->announced && !p->tag->readonly);
+        json_close(j);
+    }
+    json_close(j);
+}
+
+void render_detail(struct device *d, struct json_out *j)
+{
+    json_open(j, '{');
+    summary_members(d, j);
+    json_key(j, "created_at");
+    json_time(j, d->created_ms);
+    json_key(j, "evidence");
+    evidence(d, j);
+    json_key(j, "objects");
+    objects(d, j);
+    json_key(j, "resources");
+    resources(d, j);
+    json_key(j, "observations");
+    observations(d, j);
+    json_key(j, "sparkplug_devices");
+    sparkplug_devices(d, j);
+    json_key(j, "metrics");
+    metrics(d, j);
+    json_close(j);
+}
+
+void render_command_members(const struct command *c, const char *why, int64_t finished_ms,
+                            struct json_out *j)
+{
+    put_text(j, "state", cmd_state_word(c->state));
+    put_text(j, "why", why);
+    put_time(j, "sent_at", c->sent_ms);
+    put_time(j, "finished_at", finished_ms);
+    json_key(j, "result");
+    if (c->result)
+        json_raw(j, str_of(c->result));
+    else
+        json_null(j);
+}
+
+void render_command(const struct command *c, const char *why, int64_t finished_ms,
+                    struct json_out *j)
+{
+    json_open(j, '{');
+    put_text(j, "id", c->id);
+    put_text(j, "endpoint", c->device->endpoint);
+    put_text(j, "op", cmd_op_word(c->op));
+    json_key(j, "request");
+    json_raw(j, str_of(c->request));
+    put_time(j, "created_at", c->created_ms);
+    render_command_members(c, why, finished_ms, j);
+    json_close(j);
+}

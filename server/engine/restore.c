@@ -1,0 +1,196 @@
+/* restore.c - durable state back into the shards, before their threads run. */
+#include "engine/engine_int.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct restoring {
+    struct engine *engine;
+    struct moment now;
+    struct map devices; /* id -> device */
+};
+
+static struct device *find(struct restoring *r, int64_t id)
+{
+    return map_find_u64(&r->devices, (uint64_t)id);
+}
+
+static enum err on_device(void *ctx, const struct load_device *l)
+{
+    struct restoring *r = ctx;
+    struct shard *s = shard_of(r->engine, l->endpoint);
+    s->now = r->now;
+    struct device *d = device_new(s, l->id, l->endpoint);
+    if (!d)
+        return ERR_NOMEM;
+    d->created_ms = l->created_ms;
+    d->last_seen_ms = l->last_seen_ms;
+    d->status_since_ms = l->status_since_ms;
+    device_set_text(&d->manufacturer, l->manufacturer);
+    device_set_text(&d->model, l->model);
+    device_set_text(&d->serial, l->serial);
+    device_set_text(&d->firmware, l->firmware);
+    device_set_text(&d->fault, l->fault);
+    d->evidence.fault = d->fault;
+    /* A death before our restart still counts until something newer is heard. */
+    if (str_is(l->link, "lost")) {
+        d->evidence.died_at_ms = l->status_since_ms;
+        snprintf(d->evidence.died_kind, sizeof d->evidence.died_kind, "lost");
+    }
+    if (l->last_seen_ms) { /* by monotonic time it is older than anything heard from now on */
+        if (l->group.p && l->group.n)
+            d->evidence.sp_at_ms = l->last_seen_ms;
+        else
+            d->evidence.lw_at_ms = l->last_seen_ms;
+        d->evidence.blind_mono_ms = r->now.mono_ms;
+        d->evidence.blind_at_ms = r->now.utc_ms;
+        snprintf(d->evidence.blind_kind, sizeof d->evidence.blind_kind, "restart");
+    }
+    if (l->group.p && l->group.n) {
+        enum err e = device_bind_node(d, l->group, l->node, false);
+        if (e)
+            return e;
+    }
+    return map_put_u64(&r->devices, (uint64_t)l->id, d, NULL);
+}
+
+static enum lw_reg_state reg_state(struct str word)
+{
+    for (int s = LW_REG_NONE; s <= LW_REG_DEREGISTERED; s++)
+        if (str_is(word, lw_reg_state_word((enum lw_reg_state)s)))
+            return (enum lw_reg_state)s;
+    return LW_REG_NONE;
+}
+
+static uint64_t mono_of(struct moment now, int64_t utc_ms)
+{
+    if (!utc_ms)
+        return UINT64_MAX;
+    int64_t left = utc_ms - now.utc_ms;
+    return left > 0 ? now.mono_ms + (uint64_t)left : now.mono_ms;
+}
+
+static enum err on_registration(void *ctx, const struct load_registration *l)
+{
+    struct restoring *r = ctx;
+    struct device *d = find(r, l->device_id);
+    if (!d)
+        return ERR_OK;
+    enum err e = lw_strand_attach(d);
+    if (e)
+        return e;
+    char *links = strndup(l->links.p ? l->links.p : "", l->links.n);
+    struct lw_registration reg = {.state = reg_state(l->state),
+                                  .dialect =
+                                      str_is(l->dialect, "oma") ? LW_DIALECT_OMA : LW_DIALECT_JSON,
+                                  .lifetime = (uint32_t)l->lifetime,
+                                  .queue_mode = l->queue_mode,
+                                  .registered_ms = l->registered_ms,
+                                  .updated_ms = l->updated_ms,
+                                  .expires_ms = l->expires_ms,
+                                  .expires_mono_ms = mono_of(r->now, l->expires_ms),
+                                  .links = links};
+    snprintf(reg.version, sizeof reg.version, "%.*s", STR_ARG(l->version));
+    snprintf(reg.binding, sizeof reg.binding, "%.*s", STR_ARG(l->binding));
+    e = lw_client_restore(d->lw, &reg, r->now);
+    free(links);
+    d->evidence.lw_since_ms = l->updated_ms;
+    if (reg.state == LW_REG_REGISTERED)
+        d->evidence.lw = BRAID_LW_REGISTERED;
+    return e;
+}
+
+static enum err on_observation(void *ctx, const struct load_observation *l)
+{
+    struct restoring *r = ctx;
+    struct device *d = find(r, l->device_id);
+    struct lw_path paths[64];
+    struct lw_token token;
+    size_t n = 0;
+    struct str rest = l->paths;
+    if (!d || !d->lw || !lw_token_parse(l->token, &token))
+        return ERR_OK;
+    while (rest.p && n < sizeof paths / sizeof *paths) {
+        struct str word = str_cut(&rest, ' ');
+        if (word.n && lw_path_parse(word, &paths[n++]))
+            return ERR_OK; /* one of our own rows spoiled: skip it */
+    }
+    if (!n)
+        return ERR_OK;
+    return lw_client_restore_observation(d->lw, token, paths, n, l->composite, l->since_ms);
+}
+
+static enum err on_node(void *ctx, const struct load_node *l)
+{
+    struct restoring *r = ctx;
+    struct device *d = find(r, l->device_id);
+    if (!d || !d->sp)
+        return ERR_OK;
+    snprintf(d->restored_life, sizeof d->restored_life, "%.*s", STR_ARG(l->life));
+    d->restored_born_ms = l->born_ms;
+    d->restored_died_ms = l->died_ms;
+    d->restored_bd_seq = l->bd_seq;
+    d->restored_conformant = l->conformant;
+    d->restored_rebirths = l->rebirths;
+    if (d->evidence.died_kind[0] && str_is(l->life, "dead")) {
+        d->evidence.died_at_ms = l->died_ms;
+        snprintf(d->evidence.died_kind, sizeof d->evidence.died_kind, "NDEATH");
+    }
+    return ERR_OK;
+}
+
+static enum err on_series(void *ctx, const struct load_series *l)
+{
+    struct restoring *r = ctx;
+    struct device *d = find(r, l->device_id);
+    if (!d)
+        return ERR_OK;
+    return point_restored(d, l) ? ERR_OK : ERR_NOMEM;
+}
+
+static enum err on_command(void *ctx, const struct load_command *l)
+{
+    struct restoring *r = ctx;
+    struct device *d = find(r, l->device_id);
+    return d ? command_restore(d, l) : ERR_OK;
+}
+
+static void settle_all(struct engine *e, struct moment now)
+{
+    for (unsigned i = 0; i < e->n_shards; i++) {
+        struct shard *s = &e->shards[i];
+        s->now = now;
+        size_t it = 0;
+        for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
+            points_restored(d);
+            d->judge = true;
+            device_settle(d);
+        }
+    }
+}
+
+enum err engine_restore(struct engine *e, struct pg *db)
+{
+    struct restoring r = {.engine = e, .now = clock_now()};
+    map_init(&r.devices, r.now.mono_ms);
+    const struct load_visitor v = {.ctx = &r,
+                                   .device = on_device,
+                                   .registration = on_registration,
+                                   .observation = on_observation,
+                                   .node = on_node,
+                                   .series = on_series,
+                                   .command = on_command};
+    int64_t max_device = 0;
+    uint32_t max_series = 0;
+    enum err err = store_load(db, &v, &max_device, &max_series);
+    if (!err) {
+        atomic_store(&e->next_device_id, max_device + 1);
+        atomic_store(&e->next_series, max_series + 1);
+        settle_all(e, r.now);
+        log_info("engine.restored", KI("devices", r.devices.n), KI("max_series", max_series));
+    }
+    map_fini(&r.devices);
+    return err;
+}

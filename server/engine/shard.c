@@ -1,0 +1,244 @@
+/* shard.c - a shard's thread: mailbox, deadlines, ticks. */
+#include "engine/engine_int.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+
+#define SCRATCH_CHUNK ((size_t)64 << 10)
+#define SCRATCH_LIMIT ((size_t)32 << 20)
+#define BATCH_AGE_MS  50
+
+enum err shard_init(struct shard *s, struct engine *e, unsigned index)
+{
+    *s = (struct shard){.engine = e, .index = index};
+    s->random = clock_mono_us() * 0x9e3779b97f4a7c15u + index * 2 + 1;
+    uint64_t seed = shard_random(s);
+    map_init(&s->by_endpoint, seed);
+    map_init(&s->by_node, seed);
+    map_init(&s->by_id, seed);
+    heap_init(&s->deadlines);
+    list_init(&s->dirty);
+    arena_init(&s->scratch, SCRATCH_CHUNK, SCRATCH_LIMIT);
+    arena_init(&s->scratch2, SCRATCH_CHUNK, SCRATCH_LIMIT);
+    s->admit_tokens = 100;
+    s->box = mailbox_new((size_t)e->config->engine_mailbox);
+    s->live = live_table_new();
+    return s->box && s->live ? ERR_OK : ERR_NOMEM;
+}
+
+void shard_fini(struct shard *s)
+{
+    size_t it = 0;
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
+        device_free(d);
+    map_fini(&s->by_endpoint);
+    map_fini(&s->by_node);
+    map_fini(&s->by_id);
+    heap_fini(&s->deadlines);
+    arena_fini(&s->scratch);
+    arena_fini(&s->scratch2);
+    batch_free(s->batch);
+    if (s->live)
+        live_table_free(s->live);
+    mailbox_free(s->box);
+}
+
+/* splitmix64: spread, not secrecy. */
+uint64_t shard_random(struct shard *s)
+{
+    uint64_t z = s->random += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+struct shard *shard_of(struct engine *e, struct str name)
+{
+    /* "edge~group" names the second of two nodes called edge: same shard as the first */
+    struct str identity = name;
+    return &e->shards[str_hash(str_cut(&identity, '~'), 0) % e->n_shards];
+}
+
+void shard_flush_samples(struct shard *s)
+{
+    if (!s->batch || (!s->batch->n && !s->batch->n_text))
+        return;
+    size_t n = s->batch->n + s->batch->n_text;
+    enum err e = writer_samples(s->engine->writer, s->batch);
+    if (e) {
+        metric_add(s->engine->metrics, M_SAMPLES_REFUSED, (int64_t)n);
+        log_error("engine.samples_refused", KI("samples", n), KE(e));
+        batch_free(s->batch);
+    }
+    s->batch = NULL;
+}
+
+static void handle_mqtt(struct shard *s, struct letter_mqtt *m)
+{
+    s->arrived_us = m->arrived_us;
+    s->drained = m->drained;
+    s->away_from_ms = m->away_from_ms;
+    histogram_observe_us(s->engine->metrics, H_MAILBOX, clock_mono_us() - m->arrived_us);
+    if (m->session == SESSION_SPARKPLUG)
+        sp_strand_message(s, m);
+    else
+        lw_strand_message(s, m);
+    s->arrived_us = 0;
+    s->drained = false;
+}
+
+static void handle_broker(struct shard *s, const struct letter_broker *b)
+{
+    if (b->session == SESSION_SPARKPLUG) {
+        sp_strand_broker(s, b->up, b->first);
+        return;
+    }
+    size_t it = 0;
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
+        if (!b->up && !d->sp) { /* their `lost` wills come over this session */
+            d->evidence.blind_mono_ms = s->now.mono_ms;
+            d->evidence.blind_at_ms = s->now.utc_ms;
+            snprintf(d->evidence.blind_kind, sizeof d->evidence.blind_kind, "broker_lost");
+            d->judge = true;
+        }
+        if (b->up)
+            commands_flush(d);
+        device_settle(d);
+    }
+}
+
+static void handle(struct shard *s, struct letter *l)
+{
+    s->now = clock_now();
+    switch (l->kind) {
+    case LETTER_MQTT:
+        handle_mqtt(s, (struct letter_mqtt *)l);
+        break;
+    case LETTER_BROKER:
+        handle_broker(s, (struct letter_broker *)l);
+        break;
+    case LETTER_PUBACK:
+        commands_puback(s, (struct letter_puback *)l);
+        break;
+    case LETTER_ARMED:
+        commands_armed(s, (struct letter_armed *)l);
+        break;
+    case LETTER_COMMAND:
+        command_accept(s, (struct letter_command *)l);
+        break;
+    case LETTER_ASK:
+        ask_handle(s, (struct ask *)l); /* answers and drops the reference */
+        arena_reset(&s->scratch);
+        return;
+    case LETTER_STOP:
+        s->stopping = true;
+        break;
+    }
+    arena_reset(&s->scratch);
+    letter_free(l);
+}
+
+static void run_deadlines(struct shard *s)
+{
+    s->now = clock_now();
+    for (struct heap_node *top; (top = heap_top(&s->deadlines)) && top->key <= s->now.mono_ms;) {
+        struct device *d = list_entry(top, struct device, deadline);
+        heap_remove(&s->deadlines, top);
+        device_run_deadline(d);
+        arena_reset(&s->scratch);
+    }
+}
+
+/* Rates, the ages in rows of devices that are not online, last_seen to SQL. */
+static void survey(struct shard *s)
+{
+    double seconds = (double)(s->now.mono_ms - s->survey_at_ms) / 1000;
+    if (seconds < 0.5)
+        seconds = SURVEY_MS / 1000.0;
+    s->survey_at_ms = s->now.mono_ms;
+    size_t it = 0;
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
+        float rate = (float)(d->messages / seconds);
+        bool changed = rate != d->messages_per_s;
+        d->messages_per_s = rate;
+        d->messages = 0;
+        if (changed || d->verdict.status != BRAID_ONLINE)
+            device_mark_row(d);
+        device_store_seen(d);
+    }
+    s->metrics_per_s = (double)s->metrics_in / seconds;
+    s->metrics_in = 0;
+}
+
+static void store_latest(struct shard *s)
+{
+    size_t it = 0;
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
+        for (struct point *p = d->points; p; p = p->next)
+            if (p->store_dirty)
+                point_store_latest(p);
+}
+
+static void run_ticks(struct shard *s)
+{
+    s->now = clock_now();
+    if (s->now.mono_ms >= s->next_tick_ms) {
+        feed_tick(s);
+        s->next_tick_ms = s->now.mono_ms + TICK_MS;
+    }
+    if (s->batch && s->now.mono_ms >= s->batch_since_ms + BATCH_AGE_MS)
+        shard_flush_samples(s);
+    if (s->now.mono_ms >= s->next_survey_ms) {
+        survey(s);
+        s->next_survey_ms = s->now.mono_ms + SURVEY_MS;
+    }
+    if (s->now.mono_ms >= s->next_latest_ms) {
+        store_latest(s);
+        s->next_latest_ms = s->now.mono_ms + LATEST_MS;
+    }
+}
+
+static uint64_t next_wake(const struct shard *s)
+{
+    uint64_t at = s->next_survey_ms;
+    struct heap_node *top = heap_top(&s->deadlines);
+    if (top && top->key < at)
+        at = top->key;
+    if (!list_empty(&s->dirty) && s->next_tick_ms < at)
+        at = s->next_tick_ms;
+    if (s->batch && s->batch_since_ms + BATCH_AGE_MS < at)
+        at = s->batch_since_ms + BATCH_AGE_MS;
+    return at;
+}
+
+static void run(void *arg)
+{
+    struct shard *s = arg;
+    bool closed = false;
+    s->now = clock_now();
+    s->survey_at_ms = s->now.mono_ms;
+    s->next_survey_ms = s->now.mono_ms + SURVEY_MS;
+    s->next_latest_ms = s->now.mono_ms + LATEST_MS;
+    while (!s->stopping) {
+        struct mail *m = mailbox_take(s->box, next_wake(s), &closed);
+        while (m) {
+            struct mail *next = m->next;
+            handle(s, (struct letter *)m);
+            m = next;
+        }
+        run_deadlines(s);
+        run_ticks(s);
+    }
+    s->now = clock_now();
+    shard_flush_samples(s);
+    survey(s);
+    store_latest(s);
+}
+
+enum err shard_start(struct shard *s)
+{
+    char name[16];
+    snprintf(name, sizeof name, "shard-%u", s->index);
+    return thread_start(&s->thread, name, run, s);
+}
