@@ -1,0 +1,141 @@
+// api.ts - every HTTP request of the console, one function each.
+//
+// A request either returns the body or throws ApiError, which carries the problem's stable code and
+// words fit for the screen. The session's CSRF word lives here and goes with each unsafe request; a
+// 401 anywhere ends the session once, through `on_signed_out`.
+
+import type {
+  Command, CommandRequest, Connect, DeviceDetail, DeviceSummary, Fleet, History, ModelObject, Page,
+  Problem, Role, Series, Session, TimelineItem, Token, User,
+} from './types';
+
+export class ApiError extends Error {
+  readonly code: string;
+  readonly status: number;
+  readonly command: Command | null;
+
+  constructor(status: number, problem: Problem) {
+    super(problem.detail || problem.title || `The server answered ${status}`);
+    this.status = status;
+    this.code = problem.code || `http_${status}`;
+    this.command = problem.command ?? null;
+  }
+}
+
+let csrf = '';
+let on_signed_out: () => void = () => {};
+
+export function api_on_signed_out(hook: () => void): void {
+  on_signed_out = hook;
+}
+
+/** Server clock minus ours, from the Date header; small differences count as none. */
+let skew_ms = 0;
+
+export function server_now(): number {
+  return Date.now() + skew_ms;
+}
+
+function note_clock(response: Response): void {
+  const date = Date.parse(response.headers.get('Date') ?? '');
+  if (Number.isNaN(date)) return;
+  const skew = date + 500 - Date.now();
+  skew_ms = Math.abs(skew) > 2500 ? skew : 0;
+}
+
+async function request<T>(method: string, path: string, body?: unknown, keep401 = false): Promise<T> {
+  const headers: Record<string, string> = { Accept: 'application/json' };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (method !== 'GET' && csrf) headers['X-Braid-CSRF'] = csrf;
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, {
+      method,
+      headers,
+      credentials: 'same-origin',
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new ApiError(0, { code: 'unreachable', detail: 'The server cannot be reached.' });
+  }
+  note_clock(response);
+  const text = await response.text();
+  let parsed: unknown = null;
+  if (text) {
+    try {
+      parsed = JSON.parse(text);
+    } catch {
+      parsed = { detail: response.ok ? 'The answer is not JSON.' : text.slice(0, 200) };
+      if (response.ok) throw new ApiError(response.status, parsed as Problem);
+    }
+  }
+  if (response.ok) return parsed as T;
+  if (response.status === 401 && !keep401) on_signed_out();
+  throw new ApiError(response.status, (parsed ?? {}) as Problem);
+}
+
+function query(values: Record<string, string | number | null | undefined>): string {
+  const q = new URLSearchParams();
+  for (const [k, v] of Object.entries(values)) {
+    if (v !== undefined && v !== null && v !== '') q.set(k, String(v));
+  }
+  const s = q.toString();
+  return s ? `?${s}` : '';
+}
+
+const device = (endpoint: string) => `/devices/${encodeURIComponent(endpoint)}`;
+
+function session(s: Session): Session {
+  csrf = s.csrf;
+  return s;
+}
+
+export const api = {
+  session_get: async () => session(await request<Session>('GET', '/session', undefined, true)),
+  session_open: async (username: string, password: string) =>
+    session(await request<Session>('POST', '/session', { username, password }, true)),
+  session_close: async () => {
+    await request<null>('DELETE', '/session', undefined, true);
+    csrf = '';
+  },
+
+  fleet: () => request<Fleet>('GET', '/fleet'),
+  devices: (cursor?: string | null) =>
+    request<Page<DeviceSummary>>('GET', `/devices${query({ limit: 1000, cursor })}`),
+  device: (endpoint: string) => request<DeviceDetail>('GET', device(endpoint)),
+  device_forget: (endpoint: string) => request<null>('DELETE', device(endpoint)),
+  series: (endpoint: string) =>
+    request<Page<Series>>('GET', `${device(endpoint)}/series${query({ limit: 1000 })}`),
+  history: (endpoint: string, series: string, from: number, to: number, points: number) =>
+    request<History>('GET', `${device(endpoint)}/history${query({
+      series, from: new Date(from).toISOString(), to: new Date(to).toISOString(), points,
+    })}`),
+  timeline: (endpoint: string | null, cursor?: string | null, limit = 50) =>
+    request<Page<TimelineItem>>(
+      'GET', `${endpoint ? device(endpoint) : ''}/timeline${query({ limit, cursor })}`),
+
+  command_send: (endpoint: string, body: CommandRequest) =>
+    request<Command>('POST', `${device(endpoint)}/commands`, body),
+  commands: (endpoint: string, cursor?: string | null) =>
+    request<Page<Command>>('GET', `${device(endpoint)}/commands${query({ limit: 50, cursor })}`),
+  command: (id: string | number) =>
+    request<Command>('GET', `/commands/${encodeURIComponent(String(id))}`),
+  command_cancel: (id: string | number) =>
+    request<Command>('POST', `/commands/${encodeURIComponent(String(id))}/cancel`, {}),
+
+  models: () => request<{ objects: ModelObject[] }>('GET', '/models'),
+  connect: () => request<Connect>('GET', '/connect'),
+
+  users: () => request<Page<User>>('GET', '/users'),
+  user_add: (username: string, role: Role, password: string) =>
+    request<User>('POST', '/users', { username, role, password }),
+  user_remove: (username: string) =>
+    request<null>('DELETE', `/users/${encodeURIComponent(username)}`),
+  user_password: (username: string, password: string) =>
+    request<null>('POST', `/users/${encodeURIComponent(username)}/password`, { password }),
+  tokens: () => request<Page<Token>>('GET', '/tokens'),
+  token_add: (name: string, role: Role, expires_at: string | null) =>
+    request<Token>('POST', '/tokens', expires_at ? { name, role, expires_at } : { name, role }),
+  token_remove: (id: string | number) =>
+    request<null>('DELETE', `/tokens/${encodeURIComponent(String(id))}`),
+};

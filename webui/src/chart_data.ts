@@ -1,0 +1,93 @@
+// chart_data.ts - points for the chart: history, a live tail, gaps told honestly. Pure.
+//
+// A point is [ts_ms, min, max, avg]. Inside a bucketed history the tail goes into the open bucket,
+// so a day's chart does not grow by a point per second. A silence of more than GAP_FACTOR usual
+// steps becomes a null point: the line breaks instead of pretending.
+
+import type { History } from './types';
+
+export type Point = [ts: number, min: number | null, max: number | null, avg: number | null];
+export type Column = (number | null | undefined)[];
+
+const GAP_FACTOR = 6;
+
+export function points_from(h: Pick<History, 'bucket_ms' | 'points'>): Point[] {
+  const out: Point[] = [];
+  for (const p of h.points) {
+    const ts = p[0];
+    if (ts === undefined) continue;
+    if (h.bucket_ms === 0 || p.length < 4) {
+      const v = p[1] ?? null;
+      out.push([ts, v, v, v]);
+    } else {
+      out.push([ts, p[1] ?? null, p[2] ?? null, p[3] ?? null]);
+    }
+  }
+  return out;
+}
+
+/** points_push adds one live value in time order; late ones that lie before the last are left out. */
+export function points_push(points: Point[], bucket_ms: number, ts: number, v: number): void {
+  const last = points[points.length - 1];
+  if (last && ts < last[0]) return;
+  if (last && ts === last[0] && bucket_ms === 0) {
+    points[points.length - 1] = [ts, v, v, v];
+  } else if (last && bucket_ms > 0 && ts < last[0] + bucket_ms && last[3] !== null) {
+    const share = 0.1;
+    points[points.length - 1] = [
+      last[0], Math.min(last[1] ?? v, v), Math.max(last[2] ?? v, v), last[3] * (1 - share) + v * share,
+    ];
+  } else {
+    const start = bucket_ms > 0 ? ts - (ts % bucket_ms) : ts;
+    points.push([Math.max(start, last ? last[0] + 1 : start), v, v, v]);
+  }
+}
+
+export function points_trim(points: Point[], from: number): Point[] {
+  const keep = points.findIndex((p) => p[0] >= from);
+  return keep < 0 ? [] : keep > 1 ? points.slice(keep - 1) : points;
+}
+
+function usual_step(points: Point[]): number {
+  const steps: number[] = [];
+  for (let i = 1; i < points.length; i++) steps.push(points[i]![0] - points[i - 1]![0]);
+  steps.sort((a, b) => a - b);
+  return steps[Math.floor(steps.length / 2)] ?? 0;
+}
+
+export function points_gaps(points: Point[], bucket_ms: number): Point[] {
+  const limit = Math.max(usual_step(points), bucket_ms, 1000) * GAP_FACTOR;
+  const out: Point[] = [];
+  points.forEach((p, i) => {
+    const before = points[i - 1];
+    if (before && p[0] - before[0] > limit) out.push([before[0] + 1, null, null, null]);
+    out.push(p);
+  });
+  return out;
+}
+
+/** align joins several lists on one time axis (seconds, as uPlot wants): [x, min, max, avg, ...].
+ *  undefined = no point of this series here (the line goes through); null = a real gap. */
+export function align(lists: Point[][]): [number[], ...Column[]] {
+  const times = [...new Set(lists.flatMap((l) => l.map((p) => p[0])))].sort((a, b) => a - b);
+  const index = new Map(times.map((t, i) => [t, i]));
+  const columns: Column[] = [];
+  for (const list of lists) {
+    const min: Column = new Array(times.length);
+    const max: Column = new Array(times.length);
+    const avg: Column = new Array(times.length);
+    for (const p of list) {
+      const i = index.get(p[0])!;
+      min[i] = p[1];
+      max[i] = p[2];
+      avg[i] = p[3];
+    }
+    columns.push(min, max, avg);
+  }
+  return [times.map((t) => t / 1000), ...columns];
+}
+
+/** Whether any bucket spans more than a line: only then is a band worth drawing. */
+export function has_band(points: Point[]): boolean {
+  return points.some((p) => p[1] !== null && p[2] !== null && p[2] > p[1]);
+}

@@ -1,0 +1,134 @@
+// chart.ts - which values are drawn, over which span, and their points.
+
+import { signal } from '@preact/signals';
+import { api, server_now } from '../api';
+import { points_from, points_push, points_trim, type Point } from '../chart_data';
+import { type_is_numeric, value_number } from '../format';
+import type { DeviceDetail, Value } from '../types';
+import { toast_error } from './ui';
+
+export interface Drawn {
+  series: string;
+  unit: string | null;
+  bucket_ms: number;
+  points: Point[];
+  loading: boolean;
+}
+
+export interface Choice {
+  series: string;
+  label: string;
+  unit: string | null;
+}
+
+export const RANGES = [
+  { key: '15m', label: '15 min', ms: 900_000 },
+  { key: '1h', label: '1 h', ms: 3_600_000 },
+  { key: '24h', label: '24 h', ms: 86_400_000 },
+] as const;
+export type Range = (typeof RANGES)[number];
+export const DRAWN_MAX = 6;
+const POINTS = 600;
+
+export const chart_range = signal<Range>(RANGES[1]);
+export const chart_drawn = signal<Drawn[]>([]);
+export const chart_choices = signal<Choice[]>([]);
+/** Grows with each live point; the chart redraws from it at its own pace. */
+export const chart_rev = signal(0);
+
+let endpoint: string | null = null;
+let started = false;
+
+function choices(d: DeviceDetail): Choice[] {
+  const list: Choice[] = [];
+  for (const r of d.resources) {
+    if (!type_is_numeric(r.type) || value_number(r.value) === null) continue;
+    list.push({ series: r.series, label: r.path, unit: null });
+  }
+  for (const m of d.metrics) {
+    if (!type_is_numeric(m.datatype) || m.name.startsWith('Node Control/')) continue;
+    if (m.name === 'bdSeq') continue;
+    list.push({ series: m.series, label: m.series.slice(4), unit: m.unit });
+  }
+  return list;
+}
+
+/** The value a person most likely wants first: a sensor reading, observed, a fraction. */
+function first_choice(d: DeviceDetail): string | null {
+  const score = (series: string, type: string | null, observed: boolean) =>
+    (/\/5700$/.test(series) ? 4 : 0) + (observed ? 2 : 0) + (/float|double/i.test(type ?? '') ? 3 : 0);
+  const all = [
+    ...d.resources.map((r) => ({ s: r.series, n: score(r.series, r.type, r.observed) })),
+    ...d.metrics.map((m) => ({ s: m.series, n: score(m.series, m.datatype, false) })),
+  ].filter((x) => chart_choices.peek().some((c) => c.series === x.s));
+  all.sort((a, b) => b.n - a.n);
+  return all[0]?.s ?? null;
+}
+
+function replace(series: string, change: Partial<Drawn>): void {
+  chart_drawn.value = chart_drawn.peek().map((d) => (d.series === series ? { ...d, ...change } : d));
+}
+
+async function load(series: string): Promise<void> {
+  const ep = endpoint;
+  const range = chart_range.peek();
+  if (!ep) return;
+  const to = server_now();
+  try {
+    const h = await api.history(ep, series, to - range.ms, to + 1000, POINTS);
+    if (ep !== endpoint || range !== chart_range.peek()) return;
+    const points = points_from(h);
+    const tail = chart_drawn.peek().find((d) => d.series === series)?.points ?? [];
+    for (const p of tail) if (p[3] !== null) points_push(points, h.bucket_ms, p[0], p[3]);
+    replace(series, { points, bucket_ms: h.bucket_ms, loading: false, ...(h.unit && { unit: h.unit }) });
+  } catch (e) {
+    replace(series, { loading: false });
+    toast_error(e);
+  }
+  chart_rev.value++;
+}
+
+export function chart_toggle(series: string): void {
+  const now = chart_drawn.peek();
+  if (now.some((d) => d.series === series)) {
+    chart_drawn.value = now.filter((d) => d.series !== series);
+    return;
+  }
+  const unit = chart_choices.peek().find((c) => c.series === series)?.unit ?? null;
+  chart_drawn.value =
+    [...now.slice(-(DRAWN_MAX - 1)), { series, unit, bucket_ms: 0, points: [], loading: true }];
+  void load(series);
+}
+
+export function chart_range_set(range: Range): void {
+  chart_range.value = range;
+  chart_drawn.value = chart_drawn.peek().map((d) => ({ ...d, points: [], loading: true }));
+  for (const d of chart_drawn.peek()) void load(d.series);
+}
+
+/** chart_tail adds a live value to a drawn series. */
+export function chart_tail(series: string, ts: number, value: Value): void {
+  const d = chart_drawn.peek().find((x) => x.series === series);
+  const n = value_number(value);
+  if (!d || n === null) return;
+  points_push(d.points, d.bucket_ms, ts, n);
+  d.points = points_trim(d.points, server_now() - chart_range.peek().ms);
+  chart_rev.value++;
+}
+
+export function chart_open(d: DeviceDetail): void {
+  endpoint = d.endpoint;
+  chart_choices.value = choices(d);
+  if (started) return;
+  const first = first_choice(d);
+  if (!first) return;
+  started = true;
+  chart_toggle(first);
+}
+
+export function chart_close(): void {
+  endpoint = null;
+  started = false;
+  chart_drawn.value = [];
+  chart_choices.value = [];
+}
