@@ -52,7 +52,7 @@ struct lw_answer {
     lw_code code;                 /* LW_ANSWERED */
     struct lw_entries values;     /* decoded and typed */
     const struct lw_links *links; /* discover; NULL if none */
-    struct str error; /* words of the device, or why its answer could not be understood */
+    struct str error; /* words of the device, or (code 2.xx) that its answer was unreadable */
     bool has_created;
     struct lw_path created;
     struct lw_token token; /* the request's; an observation's name */
@@ -70,12 +70,18 @@ struct lw_observation {
 struct lw_client;
 struct lw_client_sink {
     void *ctx;
-    /* Publish `d` to the device.  ERR_UNSUPPORTED: the dialect cannot say it. */
+    /* Publish `d` to the device, in the dialect lw_client_registration names during the call (for
+     * a refusal that is the dialect of the question).  ERR_UNSUPPORTED: the dialect cannot say it.
+     */
     enum err (*send)(void *ctx, const struct lw_downlink *d);
     /* Registration changed; persist it and only then publish `ack` (NULL: nothing to answer, as
-     * for expiry).  `ack` must be copied if kept. */
+     * for expiry and LW_EV_LOST, which changes nothing by itself).  `ack` must be copied if kept.
+     * Requests and observations that end with the old registration are told before this. */
     void (*registration)(void *ctx, enum lw_client_event ev, const struct lw_downlink *ack,
                          struct moment now);
+    /* Values of the device, wherever they came from; those of an answer are told before `answer`:
+     * a read's as LW_SRC_READ, the first of an observation as LW_SRC_NOTIFY, and what a write that
+     * succeeded has written as LW_SRC_WRITE. */
     void (*values)(void *ctx, const struct lw_entries *values, enum lw_source source,
                    struct moment now);
     void (*answer)(void *ctx, const struct lw_answer *a, struct moment now);
@@ -87,14 +93,16 @@ struct lw_client_sink {
 };
 
 /* lw_client_new: `endpoint` is copied; `sink` and `model` must outlive the client; token_seed makes
- * its tokens unguessable and unique. */
+ * its tokens unguessable and unique.  NULL without memory.  lw_client_free tells the sink nothing.
+ */
 struct lw_client *lw_client_new(struct str endpoint, const struct lw_model *model,
                                 const struct lw_client_sink *sink, uint64_t token_seed);
 void lw_client_free(struct lw_client *c);
 
 const struct lw_registration *lw_client_registration(const struct lw_client *c);
 
-/* lw_client_restore puts back a registration read from the database at start (no effects). */
+/* lw_client_restore puts back a registration read from the database at start (no effects);
+ * expires_ms counts, r->expires_mono_ms is not looked at.  `r` is copied. */
 MUST_CHECK enum err lw_client_restore(struct lw_client *c, const struct lw_registration *r,
                                       struct moment now);
 /* ... and an observation the device still has. */
@@ -110,7 +118,9 @@ void lw_client_uplink(struct lw_client *c, enum lw_dialect dialect, const struct
 /* lw_client_request sends a request: fills in the token (an observe's token names its notifies) and
  * remembers it until the answer or the deadline.  On ERR_OK *token (may be NULL) tells the token
  * and sink->answer will be called exactly once later.  ERR_UNSUPPORTED: not expressible in the
- * device's dialect; ERR_FULL: too many pending (256); ERR_CLOSED: not registered. */
+ * device's dialect; ERR_FULL: too many pending (256) or observed (512); ERR_CLOSED: not registered;
+ * cancel: ERR_NOTFOUND for an observation we do not have, ERR_CONFLICT for one that is not active
+ * yet or is being cancelled; and what sink->send returned. */
 MUST_CHECK enum err lw_client_request(struct lw_client *c, uint64_t request_id,
                                       struct lw_downlink *d, uint32_t timeout_ms, struct moment now,
                                       struct lw_token *token);
