@@ -1,0 +1,454 @@
+/* test_mqtt.c - a broker session against a real Mosquitto: order, acknowledgements, reconnects. */
+#include "fixture/mosquitto_fixture.h"
+#include "fixture/process.h"
+#include "port/mqtt.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct mosquitto_fixture broker;
+
+/* What one session saw, readable from the test's thread. */
+struct seen {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int connected, disconnected, messages, acks;
+    bool session_present;
+    int last_reason, last_mid;
+    char last_topic[64], last_payload[64];
+    bool in_order;
+    const char *subscribe; /* when connected */
+    bool no_local;
+    const char *will_topic;
+};
+
+static void seen_init(struct seen *s)
+{
+    *s = (struct seen){.in_order = true, .last_reason = -1};
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+}
+
+static void on_will(void *ctx, struct buf *topic, struct buf *payload, uint8_t *qos, bool *retain)
+{
+    const struct seen *s = ctx;
+    if (!s->will_topic)
+        return;
+    buf_puts(topic, s->will_topic);
+    buf_puts(payload, "gone");
+    *qos = 1;
+    *retain = false;
+}
+
+static void on_connected(void *ctx, struct mqtt *m, bool session_present)
+{
+    struct seen *s = ctx;
+    if (s->subscribe)
+        assert_int_equal(mqtt_subscribe(m, s->subscribe, 1, s->no_local), ERR_OK);
+    pthread_mutex_lock(&s->lock);
+    s->connected++;
+    s->session_present = session_present;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_disconnected(void *ctx, struct mqtt *m, const char *why)
+{
+    struct seen *s = ctx;
+    (void)m;
+    pthread_mutex_lock(&s->lock);
+    assert_non_null(why);
+    s->disconnected++;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg)
+{
+    struct seen *s = ctx;
+    (void)m;
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->last_topic, sizeof s->last_topic, "%.*s", STR_ARG(msg->topic));
+    snprintf(s->last_payload, sizeof s->last_payload, "%.*s", STR_ARG(msg->payload));
+    if (strncmp(s->last_payload, "#", 1) == 0 && atoll(s->last_payload + 1) != s->messages)
+        s->in_order = false;
+    s->messages++;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_acked(void *ctx, struct mqtt *m, int mid, int reason)
+{
+    struct seen *s = ctx;
+    (void)m;
+    pthread_mutex_lock(&s->lock);
+    s->acks++;
+    s->last_mid = mid;
+    s->last_reason = reason;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void wait_until(struct seen *s, const int *counter, int at_least)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 15;
+    pthread_mutex_lock(&s->lock);
+    while (*counter < at_least)
+        if (pthread_cond_timedwait(&s->changed, &s->lock, &until))
+            break;
+    int have = *counter;
+    pthread_mutex_unlock(&s->lock);
+    if (have < at_least)
+        fail_msg("waited for %d, have %d", at_least, have);
+}
+
+static struct mqtt *start(struct seen *s, const char *id, bool clean)
+{
+    struct mqtt *m = NULL;
+    const struct mqtt_options o = {.name = id,
+                                   .host = "127.0.0.1",
+                                   .port = broker.port,
+                                   .client_id = id,
+                                   .username = "",
+                                   .password_file = "",
+                                   .ca_file = "",
+                                   .keepalive_s = 20,
+                                   .clean_start = clean,
+                                   .session_expiry_s = 60};
+    const struct mqtt_handler h = {s, on_will, on_connected, on_disconnected, on_message, on_acked};
+    assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
+    return m;
+}
+
+static struct str text(const char *s)
+{
+    return str_of(s);
+}
+
+static int start_broker(void **state)
+{
+    (void)state;
+    mqtt_lib_init();
+    return mosquitto_fixture_make(&broker) ? 0 : -1;
+}
+
+static int remove_broker(void **state)
+{
+    (void)state;
+    mosquitto_fixture_remove(&broker);
+    mqtt_lib_fini();
+    return 0;
+}
+
+static void a_message_comes_back_and_is_acknowledged(void **state)
+{
+    (void)state;
+    struct seen s;
+    int mid = 0;
+    seen_init(&s);
+    s.subscribe = "t/#";
+    struct mqtt *m = start(&s, "one", true);
+    wait_until(&s, &s.connected, 1);
+    assert_true(mqtt_is_up(m));
+    assert_int_equal(mqtt_publish(m, text("t/a"), text("hello"), 1, false, &mid), ERR_OK);
+    wait_until(&s, &s.messages, 1);
+    wait_until(&s, &s.acks, 1);
+    assert_string_equal(s.last_topic, "t/a");
+    assert_string_equal(s.last_payload, "hello");
+    assert_int_equal(s.last_mid, mid);
+    assert_int_equal(s.last_reason, 0);
+    mqtt_stop(m, 1000);
+}
+
+static void no_local_keeps_own_messages_away_and_reason_16_says_nobody_listens(void **state)
+{
+    (void)state;
+    struct seen s, other;
+    seen_init(&s);
+    seen_init(&other);
+    s.subscribe = other.subscribe = "nl/#";
+    s.no_local = true;
+    struct mqtt *m = start(&s, "local", true);
+    wait_until(&s, &s.connected, 1);
+    assert_int_equal(mqtt_publish(m, text("nobody/here"), text("x"), 1, false, NULL), ERR_OK);
+    wait_until(&s, &s.acks, 1);
+    assert_int_equal(s.last_reason, 16);
+    struct mqtt *o = start(&other, "other", true);
+    wait_until(&other, &other.connected, 1);
+    process_sleep_ms(50);
+    assert_int_equal(mqtt_publish(m, text("nl/mine"), text("x"), 1, false, NULL), ERR_OK);
+    wait_until(&other, &other.messages, 1);
+    assert_int_equal(mqtt_publish(o, text("nl/theirs"), text("y"), 1, false, NULL), ERR_OK);
+    wait_until(&s, &s.messages, 1);
+    assert_int_equal(s.messages, 1);
+    assert_string_equal(s.last_topic, "nl/theirs");
+    mqtt_stop(m, 0);
+    mqtt_stop(o, 0);
+}
+
+static void a_burst_from_another_thread_arrives_whole_and_in_order(void **state)
+{
+    (void)state;
+    enum { N = 10000 };
+    struct seen from, to;
+    seen_init(&from);
+    seen_init(&to);
+    to.subscribe = "burst";
+    struct mqtt *receiver = start(&to, "receiver", true);
+    struct mqtt *sender = start(&from, "sender", true);
+    wait_until(&to, &to.connected, 1);
+    wait_until(&from, &from.connected, 1);
+    process_sleep_ms(50);
+    for (int i = 0; i < N; i++) {
+        char payload[32];
+        snprintf(payload, sizeof payload, "#%d", i);
+        enum err e = mqtt_publish(sender, text("burst"), text(payload), 1, false, NULL);
+        assert_int_equal(e, ERR_OK);
+    }
+    wait_until(&to, &to.messages, N);
+    wait_until(&from, &from.acks, N);
+    assert_true(to.in_order);
+    mqtt_stop(sender, 1000);
+    mqtt_stop(receiver, 0);
+}
+
+static void stopping_flushes_what_was_published(void **state)
+{
+    (void)state;
+    struct seen from, to;
+    seen_init(&from);
+    seen_init(&to);
+    to.subscribe = "flush";
+    struct mqtt *receiver = start(&to, "receiver", true);
+    struct mqtt *sender = start(&from, "sender", true);
+    wait_until(&to, &to.connected, 1);
+    wait_until(&from, &from.connected, 1);
+    process_sleep_ms(50);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(mqtt_publish(sender, text("flush"), text("x"), 1, false, NULL), ERR_OK);
+    mqtt_stop(sender, 5000);
+    wait_until(&to, &to.messages, 1000);
+    mqtt_stop(receiver, 0);
+}
+
+static void a_will_speaks_for_a_lost_connection_but_not_for_a_goodbye(void **state)
+{
+    (void)state;
+    struct seen watcher, s, thief;
+    seen_init(&watcher);
+    seen_init(&s);
+    seen_init(&thief);
+    watcher.subscribe = s.will_topic = "will/s";
+    struct mqtt *w = start(&watcher, "watcher", true);
+    wait_until(&watcher, &watcher.connected, 1);
+    struct mqtt *m = start(&s, "same-id", true);
+    wait_until(&s, &s.connected, 1);
+    mqtt_stop(m, 0);
+    process_sleep_ms(100);
+    assert_int_equal(watcher.messages, 0);
+    m = start(&s, "same-id", true);
+    wait_until(&s, &s.connected, 2);
+    struct mqtt *t = start(&thief, "same-id", true); /* the broker drops the first one */
+    wait_until(&watcher, &watcher.messages, 1);
+    wait_until(&s, &s.disconnected, 1);
+    assert_string_equal(watcher.last_payload, "gone");
+    mqtt_stop(t, 0);
+    mqtt_stop(m, 0);
+    mqtt_stop(w, 0);
+}
+
+static void a_kept_session_collects_messages_while_we_are_away(void **state)
+{
+    (void)state;
+    struct seen s, other;
+    seen_init(&s);
+    seen_init(&other);
+    s.subscribe = "kept";
+    struct mqtt *m = start(&s, "keeper", false);
+    wait_until(&s, &s.connected, 1);
+    assert_false(s.session_present);
+    assert_int_equal(mqtt_publish(m, text("x"), text("x"), 1, false, NULL), ERR_OK);
+    wait_until(&s, &s.acks, 1); /* so the subscription before it is in */
+    mqtt_stop(m, 0);
+    struct mqtt *o = start(&other, "other", true);
+    wait_until(&other, &other.connected, 1);
+    assert_int_equal(mqtt_publish(o, text("kept"), text("#0"), 1, false, NULL), ERR_OK);
+    assert_int_equal(mqtt_publish(o, text("kept"), text("#1"), 1, false, NULL), ERR_OK);
+    wait_until(&other, &other.acks, 2);
+    m = start(&s, "keeper", false);
+    wait_until(&s, &s.connected, 2);
+    assert_true(s.session_present);
+    wait_until(&s, &s.messages, 2);
+    assert_true(s.in_order);
+    mqtt_stop(m, 0);
+    mqtt_stop(o, 0);
+}
+
+static void after_the_broker_died_it_connects_again(void **state)
+{
+    (void)state;
+    struct seen s;
+    seen_init(&s);
+    s.subscribe = "again";
+    struct mqtt *m = start(&s, "again", true);
+    wait_until(&s, &s.connected, 1);
+    mosquitto_fixture_kill(&broker);
+    wait_until(&s, &s.disconnected, 1);
+    assert_false(mqtt_is_up(m));
+    assert_int_equal(mqtt_publish(m, text("again"), text("lost"), 1, false, NULL), ERR_BROKER);
+    assert_int_equal(mqtt_subscribe(m, "again", 1, false), ERR_BROKER);
+    process_sleep_ms(500);
+    assert_true(mosquitto_fixture_start(&broker));
+    wait_until(&s, &s.connected, 2);
+    assert_int_equal(mqtt_publish(m, text("again"), text("kept"), 1, false, NULL), ERR_OK);
+    wait_until(&s, &s.messages, 1);
+    assert_string_equal(s.last_payload, "kept");
+    assert_int_equal(s.disconnected, 1);
+    mqtt_stop(m, 0);
+}
+
+static void too_much_waiting_is_refused(void **state)
+{
+    (void)state;
+    struct seen s;
+    int accepted = 0;
+    enum err e = ERR_OK;
+    seen_init(&s);
+    struct mqtt *m = start(&s, "full", true);
+    wait_until(&s, &s.connected, 1);
+    kill(broker.pid, SIGSTOP);
+    while (accepted < 30000 && !(e = mqtt_publish(m, text("f"), text("x"), 1, false, NULL)))
+        accepted++;
+    kill(broker.pid, SIGCONT);
+    assert_int_equal(e, ERR_FULL);
+    assert_in_range(accepted, 15000, 20600);
+    wait_until(&s, &s.acks, accepted);
+    assert_int_equal(mqtt_publish(m, text("f"), text("x"), 1, false, NULL), ERR_OK);
+    mqtt_stop(m, 1000);
+}
+
+static void bad_topics_are_refused(void **state)
+{
+    (void)state;
+    struct seen s;
+    seen_init(&s);
+    struct mqtt *m = start(&s, "bad", true);
+    wait_until(&s, &s.connected, 1);
+    assert_int_equal(mqtt_publish(m, text("a/#"), text("x"), 1, false, NULL), ERR_INVALID);
+    assert_int_equal(mqtt_publish(m, str_make("a\0b", 3), text("x"), 1, false, NULL), ERR_INVALID);
+    assert_int_equal(mqtt_publish(m, text("a\xff"), text("x"), 0, false, NULL), ERR_UTF8);
+    assert_true(mqtt_is_up(m));
+    mqtt_stop(m, 0);
+}
+
+static struct mqtt *start_tls(struct seen *s, const char *ca)
+{
+    char ca_file[160], cert[160], key[160];
+    struct mqtt *m = NULL;
+    snprintf(ca_file, sizeof ca_file, "%s/%s", broker.tls, ca);
+    snprintf(cert, sizeof cert, "%s/braid-lw.crt", broker.tls);
+    snprintf(key, sizeof key, "%s/braid-lw.key", broker.tls);
+    const struct mqtt_options o = {.name = "tls",
+                                   .host = "127.0.0.1",
+                                   .port = broker.tls_port,
+                                   .client_id = "braid-lw",
+                                   .username = "braid-lw",
+                                   .ca_file = ca_file,
+                                   .cert_file = cert,
+                                   .key_file = key,
+                                   .keepalive_s = 20,
+                                   .clean_start = true};
+    const struct mqtt_handler h = {s, on_will, on_connected, on_disconnected, on_message, on_acked};
+    assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
+    return m;
+}
+
+static void tls_with_a_client_certificate_works_also_for_large_messages(void **state)
+{
+    (void)state;
+    struct seen s;
+    seen_init(&s);
+    s.subscribe = "tls";
+    struct mqtt *m = start_tls(&s, "ca.crt");
+    wait_until(&s, &s.connected, 1);
+    size_t n = 3000000;
+    char *large = malloc(n);
+    memset(large, 'x', n);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(mqtt_publish(m, text("tls"), str_make(large, n), 1, false, NULL), ERR_OK);
+    for (int i = 0; i < 2000; i++)
+        assert_int_equal(mqtt_publish(m, text("tls"), text("small"), 0, false, NULL), ERR_OK);
+    free(large);
+    wait_until(&s, &s.messages, 2005);
+    mqtt_stop(m, 0);
+}
+
+static void a_broker_of_another_ca_is_not_trusted(void **state)
+{
+    (void)state;
+    struct seen s;
+    seen_init(&s);
+    struct mqtt *m = start_tls(&s, "sim-ca.crt");
+    process_sleep_ms(700);
+    assert_int_equal(s.connected, 0);
+    assert_false(mqtt_is_up(m));
+    mqtt_stop(m, 0);
+}
+
+static void socket_numbers_above_1024_connect(void **state)
+{
+    (void)state;
+    enum { N = 1100 };
+    static int fds[N];
+    struct rlimit limit;
+    struct seen s;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int i = 0; i < N; i++)
+        fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(fds[N - 1] > 1024);
+    seen_init(&s);
+    s.subscribe = "high";
+    struct mqtt *m = start(&s, "high", true);
+    wait_until(&s, &s.connected, 1);
+    assert_int_equal(mqtt_publish(m, text("high"), text("x"), 1, false, NULL), ERR_OK);
+    wait_until(&s, &s.messages, 1);
+    mqtt_stop(m, 0);
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+    limit.rlim_cur = before;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_message_comes_back_and_is_acknowledged),
+        cmocka_unit_test(no_local_keeps_own_messages_away_and_reason_16_says_nobody_listens),
+        cmocka_unit_test(a_burst_from_another_thread_arrives_whole_and_in_order),
+        cmocka_unit_test(stopping_flushes_what_was_published),
+        cmocka_unit_test(a_will_speaks_for_a_lost_connection_but_not_for_a_goodbye),
+        cmocka_unit_test(a_kept_session_collects_messages_while_we_are_away),
+        cmocka_unit_test(after_the_broker_died_it_connects_again),
+        cmocka_unit_test(too_much_waiting_is_refused),
+        cmocka_unit_test(bad_topics_are_refused),
+        cmocka_unit_test(tls_with_a_client_certificate_works_also_for_large_messages),
+        cmocka_unit_test(a_broker_of_another_ca_is_not_trusted),
+        cmocka_unit_test(socket_numbers_above_1024_connect),
+    };
+    return cmocka_run_group_tests(tests, start_broker, remove_broker);
+}
