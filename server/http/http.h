@@ -1,0 +1,29 @@
+/* http.h - UI, REST API, WebSocket and metrics over HTTP, seen from the object graph.
+ *
+ * The room behind this narrow interface uses CivetWeb; nobody outside knows.  Two plain listeners:
+ * `http.listen` for everything, `http.metrics_listen` for scrapers without a login. */
+#ifndef BRAID_HTTP_HTTP_H
+#define BRAID_HTTP_HTTP_H
+
+#include "engine/engine.h"
+#include "store/pool.h"
+
+struct http;
+
+/* All borrowed; they outlive the server. */
+struct http_parts {
+    const struct config *config;
+    struct metrics *metrics;
+    struct engine *engine;
+    struct pool *pool;
+};
+/* http_start listens and serves.  ERR_IO when an address cannot be had (logged). */
+MUST_CHECK enum err http_start(const struct http_parts *parts, struct http **out);
+/* http_stop refuses new requests, ends parked ones and live clients, and joins every thread. */
+void http_stop(struct http *h);
+int http_port(const struct http *h); /* as bound: http.listen may have said port 0 */
+
+/* http_dump_routes writes "METHOD PATH ROLE" lines of the whole route table. */
+void http_dump_routes(struct buf *out);
+
+#endif

@@ -1,0 +1,135 @@
+/* res_models.c - the object model, and how to connect a first device to this server. */
+#include "http/http_int.h"
+
+#include <stdio.h>
+
+static const struct {
+    unsigned bits;
+    const char *word;
+} op_words[] = {
+    {0, ""}, {LW_OP_R, "R"}, {LW_OP_W, "W"}, {LW_OP_R | LW_OP_W, "RW"}, {LW_OP_E, "E"},
+};
+
+static const char *op_word(unsigned ops)
+{
+    for (size_t i = 0; i < sizeof op_words / sizeof *op_words; i++)
+        if (op_words[i].bits == ops)
+            return op_words[i].word;
+    return "";
+}
+
+void res_models(struct request *r)
+{
+    bool same = str_is(request_header(r, "If-None-Match"), r->http->models_etag);
+    reply_json(r, same ? 304 : 200);
+    reply_cacheable(r, r->http->models_etag, "private, max-age=300");
+    if (!same)
+        buf_str(&r->out, buf_view(&r->http->models));
+}
+
+static void write_resource(struct json_out *j, const struct lw_resource_model *m)
+{
+    json_open(j, '{');
+    json_key(j, "id");
+    json_u64(j, m->id);
+    json_key(j, "name");
+    json_text(j, m->name);
+    json_key(j, "op");
+    json_text(j, op_word(m->ops));
+    json_key(j, "multiple");
+    json_bool(j, m->multiple);
+    json_key(j, "mandatory");
+    json_bool(j, m->mandatory);
+    json_key(j, "type");
+    json_text(j, lw_type_word(m->type));
+    json_key(j, "range");
+    json_text(j, m->range);
+    json_key(j, "units");
+    json_text(j, m->units);
+    json_close(j);
+}
+
+void res_model(struct request *r)
+{
+    uint16_t id;
+    const struct lw_object_model *m = NULL;
+    if (!lw_id_parse(r->params[0], &id))
+        m = lw_model_object(engine_model(r->http->parts.engine), id);
+    if (!m) {
+        reply_problem(r, 404, "not_found", "The model has no such object.");
+        return;
+    }
+    struct json_out *j = reply_json(r, 200);
+    json_open(j, '{');
+    json_key(j, "id");
+    json_u64(j, m->id);
+    json_key(j, "name");
+    json_text(j, m->name);
+    json_key(j, "version");
+    json_text(j, m->version);
+    json_key(j, "urn");
+    json_text(j, m->urn);
+    json_key(j, "multiple");
+    json_bool(j, m->multiple);
+    json_key(j, "mandatory");
+    json_bool(j, m->mandatory);
+    json_key(j, "resources");
+    json_open(j, '[');
+    for (size_t i = 0; i < m->n_resources; i++)
+        write_resource(j, &m->resources[i]);
+    json_close(j);
+    json_close(j);
+}
+
+static void port(struct json_out *j, const char *key, int64_t value)
+{
+    json_key(j, key);
+    if (value)
+        json_i64(j, value);
+    else
+        json_null(j); /* this server has no such listener */
+}
+
+static void write_examples(struct json_out *j, const struct config *c)
+{
+    char line[512];
+    if (c->connect_plain_port)
+        snprintf(line, sizeof line, "mosquitto_pub -h %s -p %lld -q 1", c->connect_host,
+                 (long long)c->connect_plain_port);
+    else
+        snprintf(line, sizeof line,
+                 "mosquitto_pub -h %s -p %lld -q 1 --cafile ca.crt -u USER -P PW", c->connect_host,
+                 (long long)c->connect_tls_password_port);
+    json_key(j, "examples");
+    json_open(j, '{');
+    json_key(j, "mosquitto_pub");
+    char command[1024];
+    snprintf(command, sizeof command,
+             "%s -t lwm2m/device-temp-001/reg -m '{\"endpoint\":\"device-temp-001\","
+             "\"lifetime\":3600,\"version\":\"1.2\",\"bindingMode\":\"UQ\",\"objects\":{\"3\":{"
+             "\"0\":{\"0\":\"IoT Testing Corp\",\"1\":\"SimDevice-temperature_sensor\"}}}}'",
+             line);
+    json_text(j, command);
+    json_key(j, "lwm2m_topic");
+    json_text(j, "lwm2m/{endpoint}/reg");
+    json_key(j, "sparkplug_topic");
+    json_text(j, "spBv1.0/{group}/NBIRTH/{edge_node}");
+    json_close(j);
+}
+
+void res_connect(struct request *r)
+{
+    const struct config *c = r->http->parts.config;
+    struct json_out *j = reply_json(r, 200);
+    json_open(j, '{');
+    json_key(j, "host");
+    json_text(j, c->connect_host);
+    port(j, "tls_port", c->connect_tls_port);
+    port(j, "tls_password_port", c->connect_tls_password_port);
+    port(j, "plain_port", c->connect_plain_port);
+    port(j, "websocket_port", c->connect_websocket_port);
+    json_key(j, "host_id");
+    json_text(j, c->sparkplug_host_id);
+    write_examples(j, c);
+    json_close(j);
+}

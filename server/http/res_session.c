@@ -1,0 +1,187 @@
+/* res_session.c - logging in, who am I, logging out.
+ *
+ * A login costs 0.1 s of scrypt and 32 MiB, so one runs at a time, and who guesses is slowed down
+ * before any of it.  An unknown user costs the same as a wrong password and says the same. */
+#include "http/http_int.h"
+#include "http/throttle.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "port/crypto.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct login {
+    pthread_mutex_t scrypt; /* one password check at a time */
+    struct throttle *throttle;
+    char nobody[CRYPTO_PASSWORD_TEXT]; /* what unknown users are checked against */
+};
+
+enum err login_new(struct login **out)
+{
+    uint64_t seed;
+    char secret[65];
+    struct login *l = calloc(1, sizeof *l);
+    if (!l)
+        return ERR_NOMEM;
+    pthread_mutex_init(&l->scrypt, NULL);
+    enum err e = crypto_random(&seed, sizeof seed);
+    if (!e)
+        e = crypto_token(secret, 32);
+    if (!e)
+        e = crypto_password_hash(str_of(secret), l->nobody);
+    if (!e) {
+        l->throttle = throttle_new(seed);
+        e = l->throttle ? ERR_OK : ERR_NOMEM;
+    }
+    if (e) {
+        login_free(l);
+        return e;
+    }
+    *out = l;
+    return ERR_OK;
+}
+
+void login_free(struct login *l)
+{
+    if (!l)
+        return;
+    throttle_free(l->throttle);
+    pthread_mutex_destroy(&l->scrypt);
+    free(l);
+}
+
+static bool password_right(struct login *l, struct str password, const char *hash, bool known)
+{
+    pthread_mutex_lock(&l->scrypt);
+    bool right = crypto_password_verify(password, str_of(known ? hash : l->nobody));
+    pthread_mutex_unlock(&l->scrypt);
+    return right && known;
+}
+
+static void write_session(struct request *r, const char *name, enum role role, const char *csrf)
+{
+    struct json_out *j = reply_json(r, 200);
+    json_open(j, '{');
+    json_key(j, "username");
+    json_text(j, name);
+    json_key(j, "role");
+    json_text(j, role_word(role));
+    json_key(j, "csrf");
+    json_text(j, csrf);
+    json_close(j);
+}
+
+static void set_cookie(struct request *r, const char *value, int64_t max_age_s)
+{
+    char line[256];
+    bool secure = r->secure || r->http->parts.config->http_secure_cookie;
+    snprintf(line, sizeof line,
+             HTTP_COOKIE "=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s", value,
+             (long long)max_age_s, secure ? "; Secure" : "");
+    reply_header(r, "Set-Cookie", line);
+}
+
+static void open_session(struct request *r, const struct q_identity *user, enum role role)
+{
+    char token[2 * HTTP_SECRET_SIZE + 1], csrf[2 * HTTP_SECRET_SIZE + 1], hash[HTTP_HASH_TEXT];
+    int64_t max_s = r->http->parts.config->http_session_max_s;
+    struct pg *db = request_db(r);
+    if (!db)
+        return;
+    enum err e = crypto_token(token, HTTP_SECRET_SIZE);
+    if (!e)
+        e = crypto_token(csrf, HTTP_SECRET_SIZE);
+    auth_hash(str_of(token), hash);
+    if (!e)
+        e = q_session_insert(db, str_of(hash), str_of(csrf), user->id,
+                             clock_utc_ms() + max_s * 1000, str_of(r->remote));
+    if (e) {
+        reply_err(r, e, "session");
+        return;
+    }
+    memcpy(r->who.name, user->name, sizeof r->who.name);
+    auth_audit(r, "login", str_of(user->name), (struct str){0});
+    set_cookie(r, token, max_s);
+    write_session(r, user->name, role, csrf);
+}
+
+static bool slowed_down(struct request *r, struct str username)
+{
+    uint32_t wait =
+        throttle_wait_s(r->http->login->throttle, username, str_of(r->remote), clock_mono_ms());
+    if (!wait)
+        return false;
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%u", wait);
+    reply_header(r, "Retry-After", seconds);
+    reply_problem(r, 429, "login_throttled", "Too many wrong passwords; wait a little.");
+    metric_add(r->http->parts.metrics, M_LOGIN_BAD, 1);
+    return true;
+}
+
+static void refuse(struct request *r, struct str username)
+{
+    throttle_failed(r->http->login->throttle, username, str_of(r->remote), clock_mono_ms());
+    metric_add(r->http->parts.metrics, M_LOGIN_BAD, 1);
+    log_warn("http.login_refused", KS("user", username), KV("from", r->remote));
+    auth_audit(r, "login_refused", username, (struct str){0});
+    reply_problem(r, 401, "bad_credentials", "The user name or the password is wrong.");
+}
+
+void res_session_login(struct request *r)
+{
+    struct str username, password;
+    if (!request_same_origin(r)) {
+        reply_problem(r, 403, "bad_origin", "A login must come from this site.");
+        return;
+    }
+    if (!request_json(r) || !request_member(r, "username", &username) ||
+        !request_member(r, "password", &password) || slowed_down(r, username))
+        return;
+    struct pg *db = request_db(r);
+    if (!db)
+        return;
+    char hash[CRYPTO_PASSWORD_TEXT] = "";
+    struct q_identity user = {0};
+    enum role role = ROLE_ANYONE;
+    enum err e =
+        username.n <= 64 ? q_user_hash(db, username, hash, sizeof hash, &user) : ERR_NOTFOUND;
+    request_db_end(r); /* not held during scrypt */
+    if (e && e != ERR_NOTFOUND) {
+        reply_err(r, e, "user");
+        return;
+    }
+    bool known = !e && role_from(str_of(user.role), &role);
+    if (!password_right(r->http->login, password, hash, known)) {
+        refuse(r, username);
+        return;
+    }
+    throttle_passed(r->http->login->throttle, username, str_of(r->remote));
+    metric_add(r->http->parts.metrics, M_LOGIN_OK, 1);
+    open_session(r, &user, role);
+}
+
+void res_session_get(struct request *r)
+{
+    write_session(r, r->who.name, r->who.role, r->who.csrf);
+}
+
+void res_session_logout(struct request *r)
+{
+    if (r->who.proof == PROOF_COOKIE) {
+        struct pg *db = request_db(r);
+        if (!db)
+            return;
+        enum err e = q_session_delete(db, str_of(r->who.hash));
+        if (e && e != ERR_NOTFOUND) {
+            reply_err(r, e, "session");
+            return;
+        }
+        auth_forget_all(r->http->auth);
+        auth_audit(r, "logout", str_of(r->who.name), (struct str){0});
+    }
+    set_cookie(r, "", 0);
+    reply_empty(r, 204);
+}

@@ -1,0 +1,99 @@
+/* route.c - the one table of everything that can be asked, and by whom.
+ *
+ * docs/openapi.yaml is compared with it in both directions (braidd --dump-routes).  A pattern is
+ * made of literal segments and {names}; a name matches one non-empty segment. */
+#include "http/http_int.h"
+
+static const struct route routes[] = {
+    {"POST", "/api/v1/session", ROLE_ANYONE, false, res_session_login},
+    {"GET", "/api/v1/session", ROLE_VIEWER, false, res_session_get},
+    {"DELETE", "/api/v1/session", ROLE_VIEWER, true, res_session_logout},
+
+    {"GET", "/api/v1/fleet", ROLE_VIEWER, false, res_fleet},
+    {"GET", "/api/v1/devices", ROLE_VIEWER, false, res_devices},
+    {"GET", "/api/v1/devices/{endpoint}", ROLE_VIEWER, false, res_device},
+    {"DELETE", "/api/v1/devices/{endpoint}", ROLE_ADMIN, true, res_device_forget},
+    {"GET", "/api/v1/devices/{endpoint}/series", ROLE_VIEWER, false, res_series},
+    {"GET", "/api/v1/devices/{endpoint}/history", ROLE_VIEWER, false, res_history},
+    {"GET", "/api/v1/devices/{endpoint}/timeline", ROLE_VIEWER, false, res_device_timeline},
+    {"GET", "/api/v1/devices/{endpoint}/commands", ROLE_VIEWER, false, res_device_commands},
+    {"POST", "/api/v1/devices/{endpoint}/commands", ROLE_OPERATOR, true, res_command_post},
+    {"GET", "/api/v1/commands", ROLE_VIEWER, false, res_commands},
+    {"GET", "/api/v1/commands/{id}", ROLE_VIEWER, false, res_command},
+    {"POST", "/api/v1/commands/{id}/cancel", ROLE_OPERATOR, true, res_command_cancel},
+    {"GET", "/api/v1/timeline", ROLE_VIEWER, false, res_timeline},
+    {"GET", "/api/v1/live", ROLE_VIEWER, false, res_live},
+
+    {"GET", "/api/v1/models", ROLE_VIEWER, false, res_models},
+    {"GET", "/api/v1/models/{object_id}", ROLE_VIEWER, false, res_model},
+    {"GET", "/api/v1/connect", ROLE_VIEWER, false, res_connect},
+
+    {"GET", "/api/v1/users", ROLE_ADMIN, false, res_users},
+    {"POST", "/api/v1/users", ROLE_ADMIN, true, res_user_post},
+    {"DELETE", "/api/v1/users/{username}", ROLE_ADMIN, true, res_user_delete},
+    {"POST", "/api/v1/users/{username}/password", ROLE_ADMIN, true, res_user_password},
+    {"GET", "/api/v1/tokens", ROLE_ADMIN, false, res_tokens},
+    {"POST", "/api/v1/tokens", ROLE_ADMIN, true, res_token_post},
+    {"DELETE", "/api/v1/tokens/{id}", ROLE_ADMIN, true, res_token_delete},
+
+    {"GET", "/api/v1/openapi.yaml", ROLE_ANYONE, false, res_openapi},
+    {"GET", "/healthz", ROLE_ANYONE, false, res_healthz},
+    {"GET", "/readyz", ROLE_ANYONE, false, res_readyz},
+    {"GET", "/metrics", ROLE_VIEWER, false, res_metrics},
+};
+
+size_t route_count(void)
+{
+    return sizeof routes / sizeof *routes;
+}
+
+const struct route *route_at(size_t i)
+{
+    return &routes[i];
+}
+
+/* Segment by segment; both sides start with a slash. */
+static bool matches(struct str pattern, struct str path, struct str params[HTTP_MAX_PARAMS])
+{
+    size_t n = 0;
+    while (pattern.p && path.p) {
+        struct str want = str_cut(&pattern, '/');
+        struct str have = str_cut(&path, '/');
+        if (want.n && want.p[0] == '{') {
+            if (!have.n || n == HTTP_MAX_PARAMS)
+                return false;
+            params[n++] = have;
+        } else if (!str_eq(want, have)) {
+            return false;
+        }
+    }
+    return !pattern.p && !path.p;
+}
+
+const struct route *route_find(struct str method, struct str path,
+                               struct str params[HTTP_MAX_PARAMS], struct buf *allow)
+{
+    struct str asked = str_is(method, "HEAD") ? (struct str)STR("GET") : method;
+    for (size_t i = 0; i < route_count(); i++) {
+        struct str found[HTTP_MAX_PARAMS] = {{0}};
+        if (!matches(str_of(routes[i].pattern), path, found))
+            continue;
+        if (str_is(asked, routes[i].method)) {
+            memcpy(params, found, sizeof found);
+            return &routes[i];
+        }
+        if (allow->n)
+            buf_puts(allow, ", ");
+        buf_puts(allow, routes[i].method);
+        if (str_is(str_of(routes[i].method), "GET"))
+            buf_puts(allow, ", HEAD");
+    }
+    return NULL;
+}
+
+void http_dump_routes(struct buf *out)
+{
+    for (size_t i = 0; i < route_count(); i++)
+        buf_printf(out, "%s %s %s\n", routes[i].method, routes[i].pattern,
+                   role_word(routes[i].role));
+}
