@@ -1,0 +1,194 @@
+/* app.c - see app.h. */
+#include "app.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/engine.h"
+#include "http/http.h"
+#include "port/mqtt.h"
+#include "port/pg.h"
+#include "store/migrate.h"
+#include "store/pool.h"
+#include "store/writer.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define LOCK_CHECK_S 5
+/* Any number nobody else uses; "braid" in ASCII. */
+#define LOCK_SQL "SELECT pg_try_advisory_lock(422155773284)"
+
+struct app {
+    const struct config *config;
+    struct metrics *metrics;
+    struct lw_model *model;
+    struct pg *lock; /* holds the advisory lock while it lives */
+    struct pool *pool;
+    struct writer *writer;
+    struct engine *engine;
+    struct http *http;
+};
+
+/* Waits for a signal; true when one came. */
+static bool signalled(uint32_t seconds)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    int got = sigtimedwait(&set, NULL, &(struct timespec){.tv_sec = seconds});
+    if (got > 0)
+        log_info("server.signal", KV("name", got == SIGTERM ? "SIGTERM" : "SIGINT"));
+    return got > 0;
+}
+
+/* ERR_AGAIN when another server has it. */
+static enum err take_lock(struct app *a)
+{
+    struct pg_result *res = NULL;
+    enum err e = ERR_OK;
+    if (!a->lock)
+        e = pg_connect(a->config->db_conninfo, "braidd lock", &a->lock);
+    if (!e)
+        e = pg_exec(a->lock, LOCK_SQL, NULL, 0, &res);
+    if (!e && !pg_bool(res, 0, 0))
+        e = ERR_AGAIN;
+    pg_result_free(res);
+    if (e) {
+        pg_close(a->lock);
+        a->lock = NULL;
+    }
+    return e;
+}
+
+/* Tries once a second until the database is there and ours; ERR_CLOSED when told to stop. */
+static enum err wait_for_database(struct app *a)
+{
+    enum err said = ERR_OK;
+    for (;;) {
+        enum err e = take_lock(a);
+        if (!e)
+            return ERR_OK;
+        if (e != said)
+            log_warn("server.waiting",
+                     KV("for", e == ERR_AGAIN ? "another braidd on this database" : "database"));
+        said = e;
+        if (signalled(1))
+            return ERR_CLOSED;
+    }
+}
+
+/* False when another server took the database while our connection was broken. */
+static bool lock_kept(struct app *a)
+{
+    if (a->lock && !pg_exec(a->lock, "SELECT 1", NULL, 0, NULL))
+        return true;
+    pg_close(a->lock);
+    a->lock = NULL;
+    enum err e = take_lock(a);
+    if (e == ERR_AGAIN)
+        log_error("server.database_taken", KV("by", "another braidd"));
+    return e != ERR_AGAIN;
+}
+
+/* Sockets of live clients and files count: take what the hard limit allows. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit r;
+    if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &r))
+            log_warn("server.descriptor_limit", KI("limit", r.rlim_cur));
+    }
+}
+
+static enum err fail(const char *step, enum err e)
+{
+    if (e)
+        log_error("server.start_failed", KV("step", step), KE(e));
+    return e;
+}
+
+static enum err start_base(struct app *a)
+{
+    a->metrics = metrics_new();
+    if (!a->metrics)
+        return fail("metrics", ERR_NOMEM);
+    enum err e = fail("model", lw_model_builtin(&a->model));
+    if (e)
+        return e;
+    e = wait_for_database(a);
+    if (e)
+        return e;
+    if (!store_check_version(a->lock))
+        return fail("migrations: run braidd migrate", ERR_CONFLICT);
+    return ERR_OK;
+}
+
+static enum err start_parts(struct app *a)
+{
+    const struct config *c = a->config;
+    enum err e = fail("pool", pool_new(c->db_conninfo, (size_t)c->db_pool, &a->pool));
+    if (!e)
+        e = fail("writer", writer_start(c, a->metrics, &a->writer));
+    if (e)
+        return e;
+    struct pg *db = NULL;
+    e = fail("database", pg_connect(c->db_conninfo, "braidd load", &db));
+    if (e)
+        return e;
+    struct engine_parts engine = {c, a->metrics, a->writer, a->model, db};
+    e = fail("engine", engine_start(&engine, &a->engine));
+    pg_close(db);
+    if (e)
+        return e;
+    struct http_parts http = {c, a->metrics, a->engine, a->pool};
+    return fail("http", http_start(&http, &a->http));
+}
+
+static void stop(struct app *a)
+{
+    http_stop(a->http);
+    if (a->engine)
+        engine_stop(a->engine);
+    if (a->writer)
+        writer_stop(a->writer);
+    if (a->pool)
+        pool_free(a->pool);
+    pg_close(a->lock);
+    lw_model_free(a->model);
+    metrics_free(a->metrics);
+}
+
+/* Everything is up: until a signal or the loss of the lock. */
+static int serve(struct app *a)
+{
+    log_info("server.ready", KV("http", a->config->http_listen), KI("port", http_port(a->http)),
+             KV("version", BRAID_VERSION));
+    while (!signalled(LOCK_CHECK_S))
+        if (!lock_kept(a))
+            return 1;
+    return 0;
+}
+
+int app_run(const struct config *c)
+{
+    struct app a = {.config = c};
+    raise_descriptor_limit();
+    mqtt_lib_init();
+    uint64_t began = clock_mono_ms();
+    log_info("server.start", KV("version", BRAID_VERSION));
+    enum err e = start_base(&a);
+    if (!e)
+        e = start_parts(&a);
+    int status = e == ERR_CLOSED ? 0 : 1;
+    if (!e)
+        status = serve(&a);
+    uint64_t stopping = clock_mono_ms();
+    stop(&a);
+    mqtt_lib_fini();
+    log_info("server.stopped", KI("after_ms", clock_mono_ms() - stopping),
+             KI("up_ms", stopping - began));
+    return status;
+}
