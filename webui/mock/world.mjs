@@ -9,6 +9,8 @@ import { models } from './models.mjs';
 
 const iso = (ms) => (ms ? new Date(ms).toISOString() : null);
 const round = (n) => Math.round(n * 100) / 100;
+/** The same signal for history and live values, so that the chart's tail fits its past. */
+const signal = (base, ms) => round(base + 3 * Math.sin((ms / 86_400_000) * 6.283) + Math.sin(ms / 97_000) * 0.6 + Math.sin(ms / 1700) * 0.1);
 
 function resources(name, temp) {
   return [
@@ -150,7 +152,7 @@ export class World extends EventEmitter {
     for (const [endpoint, d] of this.devices) {
       if (!d.up) continue;
       const t = now / 1000;
-      const temp = round(d.temp + 2 * Math.sin(t / 60) + Math.sin(t * 1.7) * 0.2);
+      const temp = signal(d.temp, now);
       if (d.resources.length) this.set(endpoint, 'lwm2m:/3303/0/5700', temp);
       if (d.metrics.length) {
         this.set(endpoint, 'spb:D1/Inputs/Temperature', round(temp + 0.3));
@@ -172,7 +174,7 @@ export class World extends EventEmitter {
     for (let t = Math.ceil(from / step) * step; t < to; t += step) {
       const hour = (t / 3_600_000) % 24;
       if (bucket && hour > 3.2 && hour < 3.9) continue;
-      const v = round(d.temp + 4 * Math.sin((t / 86_400_000) * 6.283) + Math.sin(t / 97_000) * 0.6);
+      const v = signal(d.temp, t);
       if (bucket) out.push([t, round(v - 0.9), round(v + 1.1), v, 170, v]);
       else out.push([t, v]);
     }

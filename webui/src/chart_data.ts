@@ -1,12 +1,12 @@
 // chart_data.ts - points for the chart: history, a live tail, gaps told honestly. Pure.
 //
-// A point is [ts_ms, min, max, avg]. Inside a bucketed history the tail goes into the open bucket,
+// A point is [ts_ms, min, max, avg, n]. Inside a bucketed history the tail goes into the open bucket,
 // so a day's chart does not grow by a point per second. A silence of more than GAP_FACTOR usual
 // steps becomes a null point: the line breaks instead of pretending.
 
 import type { History } from './types';
 
-export type Point = [ts: number, min: number | null, max: number | null, avg: number | null];
+export type Point = [ts: number, min: number | null, max: number | null, avg: number | null, n: number];
 export type Column = (number | null | undefined)[];
 
 const GAP_FACTOR = 6;
@@ -18,9 +18,9 @@ export function points_from(h: Pick<History, 'bucket_ms' | 'points'>): Point[] {
     if (ts === undefined) continue;
     if (h.bucket_ms === 0 || p.length < 4) {
       const v = p[1] ?? null;
-      out.push([ts, v, v, v]);
+      out.push([ts, v, v, v, 1]);
     } else {
-      out.push([ts, p[1] ?? null, p[2] ?? null, p[3] ?? null]);
+      out.push([ts, p[1] ?? null, p[2] ?? null, p[3] ?? null, p[4] ?? 1]);
     }
   }
   return out;
@@ -31,15 +31,15 @@ export function points_push(points: Point[], bucket_ms: number, ts: number, v: n
   const last = points[points.length - 1];
   if (last && ts < last[0]) return;
   if (last && ts === last[0] && bucket_ms === 0) {
-    points[points.length - 1] = [ts, v, v, v];
+    points[points.length - 1] = [ts, v, v, v, 1];
   } else if (last && bucket_ms > 0 && ts < last[0] + bucket_ms && last[3] !== null) {
-    const share = 0.1;
+    const n = last[4] + 1;
     points[points.length - 1] = [
-      last[0], Math.min(last[1] ?? v, v), Math.max(last[2] ?? v, v), last[3] * (1 - share) + v * share,
+      last[0], Math.min(last[1] ?? v, v), Math.max(last[2] ?? v, v), last[3] + (v - last[3]) / n, n,
     ];
   } else {
     const start = bucket_ms > 0 ? ts - (ts % bucket_ms) : ts;
-    points.push([Math.max(start, last ? last[0] + 1 : start), v, v, v]);
+    points.push([Math.max(start, last ? last[0] + 1 : start), v, v, v, 1]);
   }
 }
 
@@ -60,7 +60,7 @@ export function points_gaps(points: Point[], bucket_ms: number): Point[] {
   const out: Point[] = [];
   points.forEach((p, i) => {
     const before = points[i - 1];
-    if (before && p[0] - before[0] > limit) out.push([before[0] + 1, null, null, null]);
+    if (before && p[0] - before[0] > limit) out.push([before[0] + 1, null, null, null, 0]);
     out.push(p);
   });
   return out;
@@ -73,9 +73,9 @@ export function align(lists: Point[][]): [number[], ...Column[]] {
   const index = new Map(times.map((t, i) => [t, i]));
   const columns: Column[] = [];
   for (const list of lists) {
-    const min: Column = new Array(times.length);
-    const max: Column = new Array(times.length);
-    const avg: Column = new Array(times.length);
+    const min: Column = new Array(times.length).fill(undefined);
+    const max: Column = new Array(times.length).fill(undefined);
+    const avg: Column = new Array(times.length).fill(undefined);
     for (const p of list) {
       const i = index.get(p[0])!;
       min[i] = p[1];

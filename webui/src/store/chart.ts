@@ -79,7 +79,7 @@ async function load(series: string): Promise<void> {
     if (ep !== endpoint || range !== chart_range.peek()) return;
     const points = points_from(h);
     const tail = chart_drawn.peek().find((d) => d.series === series)?.points ?? [];
-    for (const p of tail) if (p[3] !== null) points_push(points, h.bucket_ms, p[0], p[3]);
+    for (const p of tail) if (p[3] !== null && p[0] > to) points_push(points, h.bucket_ms, p[0], p[3]);
     replace(series, { points, bucket_ms: h.bucket_ms, loading: false, ...(h.unit && { unit: h.unit }) });
   } catch (e) {
     replace(series, { loading: false });

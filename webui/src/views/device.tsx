@@ -126,17 +126,20 @@ export function DevicePage({ endpoint }: { endpoint: string }) {
   if (!d || !detail || d.endpoint !== endpoint) {
     return <p class="quiet-note" role="status">Reading {endpoint}</p>;
   }
-  const log = <><DeviceCommands endpoint={endpoint} /><DeviceTimeline /></>;
-  const both = Boolean(d.lwm2m && d.sparkplug);
   return (
     <>
       <Hero d={d} detail={detail} />
       <DeviceChart />
       <div class="columns">
-        <div class="column">{d.lwm2m && <Lwm2mCard d={d} detail={detail} />}{!d.lwm2m && d.sparkplug && <SparkplugCard d={d} detail={detail} />}</div>
-        <div class="column">{both ? <SparkplugCard d={d} detail={detail} /> : log}</div>
+        <div class="column">
+          {d.lwm2m ? <Lwm2mCard d={d} detail={detail} /> : d.sparkplug && <SparkplugCard d={d} detail={detail} />}
+        </div>
+        <div class="column">
+          {d.lwm2m && d.sparkplug && <SparkplugCard d={d} detail={detail} />}
+          <DeviceCommands endpoint={endpoint} />
+          <DeviceTimeline />
+        </div>
       </div>
-      {both && <div class="columns columns-log"><div class="column"><DeviceCommands endpoint={endpoint} /></div><div class="column"><DeviceTimeline /></div></div>}
     </>
   );
 }

@@ -3,6 +3,7 @@
 // Only the rows near the window exist (fixed heights make that exact), so that ten thousand devices
 // scroll like ten. Keys: / search, j and k move, Enter opens, Escape clears.
 
+import { useSignal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { count_text, rate_text } from '../format';
 import { window_rows } from '../fleet';
@@ -150,27 +151,31 @@ function Table() {
   const order = fleet_order.value;
   const row_px = narrow.value ? ROW_NARROW_PX : ROW_PX;
   const { body, range } = use_window(order.length, row_px);
-  const [selected, set_selected] = useState<string | null>(null);
+  // A signal and not state: keys may come faster than renders, and each builds on the one before.
+  const selection = useSignal<string | null>(null);
+  const selected = selection.value;
   useEffect(() => {
     const key = (e: KeyboardEvent) => {
       if (e.ctrlKey || e.metaKey || e.altKey || typing(e)) return;
+      const selected = selection.peek();
+      const order = fleet_order.peek();
       const step = e.key === 'j' || e.key === 'ArrowDown' ? 1 : e.key === 'k' || e.key === 'ArrowUp' ? -1 : 0;
       if (step) {
         if (e.key.startsWith('Arrow') && selected === null) return;
         e.preventDefault();
         const at = selected === null ? (step > 0 ? -1 : order.length) : order.indexOf(selected);
         const next = Math.min(order.length - 1, Math.max(0, at + step));
-        set_selected(order[next] ?? null);
+        selection.value = order[next] ?? null;
         scroll_to(body.current, next, row_px);
       } else if (e.key === 'Enter' && selected && !(e.target as Element).closest('a, button')) {
         go(device_href(selected));
       } else if (e.key === 'Escape') {
-        set_selected(null);
+        selection.value = null;
       }
     };
     addEventListener('keydown', key);
     return () => removeEventListener('keydown', key);
-  }, [order, selected, row_px]);
+  }, [row_px]);
   const rows = [];
   for (let i = range[0]; i < Math.min(range[1], order.length); i++) {
     const endpoint = order[i]!;
