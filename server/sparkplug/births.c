@@ -143,6 +143,20 @@ static bool death_counts(const struct spb_node *n, bool has_bd_seq, uint64_t bd_
     return n->has_bd_seq == has_bd_seq && (!has_bd_seq || n->bd_seq == bd_seq);
 }
 
+static void old_death(struct spb_node *n, bool has_bd_seq, uint64_t bd_seq, struct moment now)
+{
+    unsigned long long death = bd_seq, birth = n->bd_seq;
+    if (!has_bd_seq)
+        spb_say(n, SPB_EV_OLD_DEATH, node_level, now, "death without bdSeq, birth with %llu",
+                birth);
+    else if (!n->has_bd_seq)
+        spb_say(n, SPB_EV_OLD_DEATH, node_level, now, "death with bdSeq %llu, birth without",
+                death);
+    else
+        spb_say(n, SPB_EV_OLD_DEATH, node_level, now, "death with bdSeq %llu, birth with %llu",
+                death, birth);
+}
+
 void spb_node_death(struct spb_node *n, const struct spb_payload *p, struct moment now)
 {
     uint64_t bd_seq = 0;
@@ -153,8 +167,7 @@ void spb_node_death(struct spb_node *n, const struct spb_payload *p, struct mome
         return;
     }
     if (!death_counts(n, has, bd_seq)) {
-        spb_say(n, SPB_EV_OLD_DEATH, node_level, now, "death with bdSeq %llu, birth with %llu",
-                (unsigned long long)bd_seq, (unsigned long long)n->bd_seq);
+        old_death(n, has, bd_seq, now);
         return;
     }
     spb_rebirth_cancel(n);
