@@ -5,8 +5,9 @@
  * Send) and `chapter` (one message of history); `again` brings back what went away on purpose.
  *
  * A sleeper keeps its connection but acts only while awake: telemetry wakes it, and every message
- * it says keeps it awake for AWAKE_MS, as the standard's MAX_TRANSMIT_WAIT asks.  What arrives in
- * between waits in `mail`. */
+ * it says keeps it awake for AWAKE_MS, as the standard's MAX_TRANSMIT_WAIT asks.  Of its own accord
+ * it speaks only right after waking (BUSY_MS), or it would never fall asleep.  What arrives while
+ * it sleeps waits in `mail`. */
 #include "device.h"
 
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include "state_file.h"
 
 #define AWAKE_MS       93000
+#define BUSY_MS        10000
 #define SLEEP_S        170 /* a sleeper's telemetry comes no more often */
 #define MAIL_MAX       32
 #define KEEP_ALIVE_S   30
@@ -69,7 +71,8 @@ struct device {
     struct past past;
     struct letter *mail, **mail_tail;
     size_t mail_n;
-    uint64_t awake_until;
+    uint64_t awake_until, busy_until;
+    uint64_t reported_ms; /* when the last Send was due */
     int64_t last_data_ms; /* UTC of the newest data message; 0: none in this power cycle */
     uint64_t sent_bytes, heard_bytes;
     unsigned gap_count;
@@ -241,7 +244,7 @@ static void on_tick(void *ctx)
 {
     struct device *d = ctx;
     arm(d, &d->tick, 1000);
-    if (!is_awake(d))
+    if (d->kind->sleeper && loop_now(d->env->loop) >= d->busy_until)
         return;
     obey(d, lwm2m_client_tick(d->lwm2m, scratch(d), now_of(d)));
     update_counts(d);
@@ -272,15 +275,31 @@ static void say_data(struct device *d)
 
 static void read_mail(struct device *d);
 
+static void say_report(struct device *d)
+{
+    d->reported_ms = loop_now(d->env->loop);
+    lwm2m_client_send(d->lwm2m, scratch(d), now_of(d));
+}
+
+static void wake(struct device *d)
+{
+    uint64_t now = loop_now(d->env->loop);
+    d->awake_until = now + AWAKE_MS;
+    d->busy_until = now + BUSY_MS;
+}
+
 static void on_telemetry(void *ctx)
 {
     struct device *d = ctx;
     struct moment now = now_of(d);
+    bool report_due = now.mono_ms - d->reported_ms >= d->env->options->lwm2m_s * 1000;
     arm(d, &d->telemetry, telemetry_ms(d));
     lwm2m_client_sample(d->lwm2m, now);
     show_traffic(d);
-    d->awake_until = now.mono_ms + AWAKE_MS;
+    wake(d);
     say_data(d);
+    if (d->kind->sleeper && report_due)
+        say_report(d);
     read_mail(d);
 }
 
@@ -288,8 +307,7 @@ static void on_report(void *ctx)
 {
     struct device *d = ctx;
     arm(d, &d->report, d->env->options->lwm2m_s * 1000);
-    if (is_awake(d))
-        lwm2m_client_send(d->lwm2m, scratch(d), now_of(d));
+    say_report(d);
 }
 
 /* The fleet shares HISTORY_RATE; a single device does not hurry either. */
@@ -349,7 +367,9 @@ static void start_timers(struct device *d)
     arm(d, &d->tick, 200 + d->seed % 800);
     /* Spread over the period, so that a fleet does not speak in chorus. */
     arm(d, &d->telemetry, phase / 4 + d->seed % phase);
-    arm(d, &d->report, r / 4 + (d->seed >> 16) % r);
+    if (!d->kind->sleeper)
+        arm(d, &d->report, r / 4 + (d->seed >> 16) % r);
+    wake(d);
 }
 
 static void stop_timers(struct device *d)
