@@ -160,7 +160,7 @@ size_t str_from_double(double v, char *out)
         memcpy(out, "null", 5);
         return 4;
     }
-    if (v == (double)(int64_t)v && fabs(v) < 1e15 && !(v == 0 && signbit(v)))
+    if (fabs(v) < 1e15 && v == (double)(int64_t)v && !(v == 0 && signbit(v)))
         return (size_t)snprintf(out, 32, "%lld", (long long)v);
     for (int digits = 15; digits < 17; digits++) {
         int n = snprintf(out, 32, "%.*g", digits, v);
