@@ -188,6 +188,15 @@ static const yajl_callbacks callbacks = {
     .yajl_end_array = on_end_array,
 };
 
+/* At the end of the text only yajl's words tell what was missing from what was wrong. */
+static enum err end_error(yajl_handle y, struct str text)
+{
+    unsigned char *words = yajl_get_error(y, 0, (const unsigned char *)text.p, text.n);
+    bool short_of = words && strstr((const char *)words, "premature EOF");
+    yajl_free_error(y, words);
+    return short_of ? ERR_TRUNCATED : ERR_INVALID;
+}
+
 enum err json_parse(struct arena *a, struct str text, size_t max_nodes, struct json_node **out)
 {
     if (!text.n)
@@ -204,7 +213,7 @@ enum err json_parse(struct arena *a, struct str text, size_t max_nodes, struct j
     if (yajl_parse(y, (const unsigned char *)text.p, text.n) != yajl_status_ok)
         e = p.err ? p.err : ERR_INVALID;
     else if (yajl_complete_parse(y) != yajl_status_ok)
-        e = p.err ? p.err : ERR_TRUNCATED;
+        e = p.err ? p.err : end_error(y, text);
     else if (!p.root)
         e = ERR_TRUNCATED;
     yajl_free(y);

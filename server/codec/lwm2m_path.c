@@ -7,7 +7,7 @@
 #define LEVELS     4
 #define DIGITS_MAX 5
 
-/* One decimal id of at most five digits, no leading zero. */
+/* One decimal id.  Leading zeros are read as clients exist that write them. */
 static enum err parse_id(struct str s, unsigned max, uint16_t *out)
 {
     if (s.n == 0)
@@ -15,8 +15,8 @@ static enum err parse_id(struct str s, unsigned max, uint16_t *out)
     for (size_t i = 0; i < s.n; i++)
         if (s.p[i] < '0' || s.p[i] > '9')
             return ERR_INVALID;
-    if (s.n > 1 && s.p[0] == '0')
-        return ERR_INVALID;
+    while (s.n > 1 && s.p[0] == '0')
+        s = str_make(s.p + 1, s.n - 1);
     if (s.n > DIGITS_MAX)
         return ERR_RANGE;
     unsigned v = 0;
@@ -66,6 +66,8 @@ enum err lw_path_parse_new(struct str text, struct lw_path *out)
 
 enum err lw_id_parse(struct str text, uint16_t *out)
 {
+    if (text.n > 1 && text.p[0] == '0')
+        return ERR_INVALID;
     return parse_id(text, LW_ID_NONE - 1, out);
 }
 

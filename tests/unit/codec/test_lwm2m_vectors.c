@@ -35,7 +35,7 @@ struct vector {
 };
 
 /* Gateway prefixes and names of other RFCs: no place in a path, so the body must be refused. */
-#define FOREIGN_NAMES 16
+#define FOREIGN_NAMES 15
 static unsigned foreign_seen;
 
 static const struct json_node *load(struct arena *a)
