@@ -580,8 +580,8 @@ static bool expect_value(struct command *c, const struct lw_entry *e)
     return true;
 }
 
-/* A write was accepted: the value is what we wrote, until somebody says otherwise; with an
- * observation over it, the notification will prove it. */
+/* A write was accepted: the value is what we wrote (the client told us so before this), until
+ * somebody says otherwise; with an observation over it, the notification will prove it. */
 static void accepted_write(struct command *c)
 {
     struct device *d = c->device;
@@ -593,7 +593,6 @@ static void accepted_write(struct command *c)
         finish(c, CMD_EV_SUCCEED, NULL);
         return;
     }
-    points_take_lwm2m(d, &r.lw.values, LW_SRC_WRITE);
     if (r.lw.values.n == 1 && lw_client_observes(d->lw, r.lw.values.v[0].path) &&
         expect_value(c, &r.lw.values.v[0]) && step(c, CMD_EV_ACCEPT)) {
         c->deadline_mono_ms = d->shard->now.mono_ms + c->timeout_ms;
