@@ -92,7 +92,9 @@ static uint64_t since(const struct view *v, int64_t at_ms)
 static void say_ago(struct line *l, const struct view *v, int64_t at_ms)
 {
     struct span s = span_of(since(v, at_ms));
-    if (s.n)
+    if (at_ms <= 0)
+        say(l, "at an unknown time");
+    else if (s.n)
         say(l, "%llu %s ago", (unsigned long long)s.n, s.unit);
     else
         say(l, "just now");
@@ -102,7 +104,7 @@ static void say_ago(struct line *l, const struct view *v, int64_t at_ms)
 static void say_for(struct line *l, const struct view *v, int64_t at_ms)
 {
     struct span s = span_of(since(v, at_ms));
-    if (s.n)
+    if (at_ms > 0 && s.n)
         say(l, " for %llu %s", (unsigned long long)s.n, s.unit);
 }
 
@@ -235,6 +237,11 @@ static void say_offline(struct line *l, const struct view *v)
 static void say_unknown(struct line *l, const struct view *v)
 {
     const struct braid_evidence *e = v->e;
+    if (v->link == BRAID_LINK_UP) { /* it talks, but every registration and birth was refused */
+        say(l, "Unknown: neither registered nor born");
+        say_last_heard(l, v);
+        return;
+    }
     if (!e->blind_mono_ms) {
         say(l, "Unknown: nothing has been heard yet");
     } else if (strcmp(e->blind_kind, "restart") == 0) {

@@ -232,6 +232,9 @@ static const struct story stories[] = {
      .sp_since = 60, .link = BRAID_LINK_UNKNOWN, .status = BRAID_UNKNOWN,
      .sentence = "Unknown: Braid lost its broker connection 10 s ago and nothing has been heard "
                  "since; last heard 10 s ago."},
+    {QUIET, .name = "talks, but nothing it said was accepted", .lw_heard = 3,
+     .lw_kind = "register", .link = BRAID_LINK_UP, .status = BRAID_UNKNOWN,
+     .sentence = "Unknown: neither registered nor born; last heard 3 s ago (register)."},
     {QUIET, .name = "known only by its state", .lw = BRAID_LW_REGISTERED, .lw_since = HOUR,
      .link = BRAID_LINK_UNKNOWN, .status = BRAID_UNKNOWN,
      .sentence = "Unknown: nothing has been heard yet."},
@@ -403,6 +406,21 @@ static const char *sentence_with_fault(const char *fault, struct braid_verdict *
     return v->sentence;
 }
 
+static void unknown_times_are_not_given_as_ages(void **state)
+{
+    (void)state;
+    struct braid_evidence e = {.sp = BRAID_SP_STALE,
+                               .lw = BRAID_LW_EXPIRED,
+                               .sp_at_ms = NOW_UTC,
+                               .sp_mono_ms = NOW_MONO,
+                               .sp_kind = "NDATA",
+                               .lw_expires_mono_ms = UINT64_MAX};
+    struct braid_verdict v;
+    braid_judge(&e, now, &v);
+    assert_string_equal(v.sentence, "Connected, but LwM2M registration expired at an unknown time "
+                                    "and Sparkplug data stale; last heard just now (NDATA).");
+}
+
 static void fault_words_are_tamed(void **state)
 {
     (void)state;
@@ -451,6 +469,7 @@ int main(void)
         cmocka_unit_test(death_from_the_database_is_ordered_by_utc),
         cmocka_unit_test(restored_sleeper_is_measured_by_utc),
         cmocka_unit_test(ages_are_words_of_the_right_size),
+        cmocka_unit_test(unknown_times_are_not_given_as_ages),
         cmocka_unit_test(fault_words_are_tamed),
         cmocka_unit_test(long_fault_is_cut_between_characters),
         cmocka_unit_test(words_cover_the_tables),
