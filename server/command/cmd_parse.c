@@ -100,8 +100,7 @@ static const struct op_rule op_rules[CMD_OP_COUNT] = {
                         "path is required for observe", AT_OBJECT_OR_BELOW},
     [CMD_OBSERVE_COMPOSITE] = {M_PATHS, M_CT, NO_DEPTH, NO_DEPTH, LW_DOWN_OBSERVE_COMPOSITE,
                                "paths is required for observe-composite", NULL},
-    [CMD_CANCEL_OP] = {M_OBSERVATION, 0, NO_DEPTH, NO_DEPTH, LW_DOWN_CANCEL,
-                       "observation (its token) is required for cancel", NULL},
+    [CMD_CANCEL_OP] = {0, M_OBSERVATION | M_PATH, 1, 4, LW_DOWN_CANCEL, NULL, AT_OBJECT_OR_BELOW},
     [CMD_METRIC_WRITE] = {M_METRIC | M_VALUE, M_DEVICE | M_DATATYPE, NO_DEPTH, NO_DEPTH, 0,
                           "metric and value are required for metric-write", NULL},
     [CMD_REBIRTH] = {0, 0, NO_DEPTH, NO_DEPTH, 0, NULL, NULL},
@@ -429,6 +428,8 @@ static enum err gather(struct parse *p, const struct json_node *root)
 static enum err check_members(struct parse *p)
 {
     p->rule = &op_rules[p->r->op];
+    if (p->r->op == CMD_CANCEL_OP && !(p->given & M_OBSERVATION) == !(p->given & M_PATH))
+        return refuse(p, ERR_INVALID, "cancel needs either observation (its token) or path");
     if ((p->given & p->rule->need) != p->rule->need)
         return refuse(p, ERR_INVALID, p->rule->missing);
     unsigned strangers = p->given & ~(M_ALWAYS | p->rule->need | p->rule->may);

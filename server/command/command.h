@@ -92,10 +92,11 @@ struct cmd_request {
     uint32_t ttl_s;      /* default 86400, 1..2592000 */
 };
 /* cmd_parse checks a request body (an object as POSTed).  `values` is a list of {path, value,
- * type?} or, below the path, {"id": value}; a create without instance has LW_ID_NONE as instance
- * id in the paths of its values.  On failure *why is a static sentence for
- * the client ("path is required for read").  Paths are checked for form and depth per operation;
- * types are checked later against the model (cmd_type). */
+ * type?} or, below the path, {"id": value}; a cancel names its observation by
+ * token or leaves it empty and gives the observed path; a create without instance has LW_ID_NONE as
+ * instance id in the paths of its values.  On failure *why is a static sentence for the client
+ * ("path is required for read").  Paths are checked for form and depth per operation; types are
+ * checked later against the model (cmd_type). */
 MUST_CHECK enum err cmd_parse(struct arena *a, struct str body, struct cmd_request *out,
                               const char **why);
 /* cmd_type types the values of a write/create/write-composite through the model and refuses what

@@ -173,6 +173,9 @@ static void the_other_operations_are_read(void **state)
     parse_ok(b, "{\"op\":\"delete\",\"path\":\"/3/0/6/1\"}");
     parse_ok(b, "{\"op\":\"cancel\",\"observation\":\"aB-_9\"}");
     assert_string_equal(b->r.lw.observation.text, "aB-_9");
+    parse_ok(b, "{\"op\":\"cancel\",\"path\":\"/3/0/9\"}");
+    assert_string_equal(b->r.lw.observation.text, "");
+    assert_path(b->r.lw.path, "/3/0/9");
     parse_ok(b, "{\"op\":\"rebirth\"}");
     assert_int_equal(b->r.op, CMD_REBIRTH);
 }
@@ -221,7 +224,9 @@ static const struct {
     {"{\"op\":\"read-composite\"}", "paths is required for read-composite"},
     {"{\"op\":\"observe-composite\"}", "paths is required for observe-composite"},
     {"{\"op\":\"write-composite\"}", "values is required for write-composite"},
-    {"{\"op\":\"cancel\"}", "observation (its token) is required for cancel"},
+    {"{\"op\":\"cancel\"}", "cancel needs either observation (its token) or path"},
+    {"{\"op\":\"cancel\",\"observation\":\"a\",\"path\":\"/3\"}",
+     "cancel needs either observation (its token) or path"},
     {"{\"op\":\"metric-write\",\"value\":1}", "metric and value are required for metric-write"},
     {"{\"op\":\"read\",\"path\":\"/3\",\"value\":1}", "value does not belong to this operation"},
     {"{\"op\":\"rebirth\",\"path\":\"/3\"}", "path does not belong to this operation"},
