@@ -1,0 +1,61 @@
+// The console against the real server, in a real browser: sign in, see the fleet live, read and
+// observe a value, break a device and see the sentence change. (tests/web has every page and
+// corner of it against a mock.)
+
+import { test, before, after } from 'node:test';
+import assert from 'node:assert/strict';
+import { withStack, until } from './lib/stack.mjs';
+import { browser_start } from '../web/tools.mjs';
+
+withStack('console', { devices: 2 }, (stack) => {
+  let browser;
+  let page;
+  const complaints = [];
+  const row = (name) => page.locator('.table-body .row', { hasText: name });
+  const line = (name) =>
+    page.locator('li.line', { has: page.locator('.line-name', { hasText: name }) }).first();
+
+  before(async () => {
+    browser = await browser_start();
+    page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+    page.setDefaultTimeout(15000);
+    page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
+    page.on('pageerror', (e) => complaints.push(e.message));
+  });
+  after(() => browser?.close());
+
+  test('signing in shows both devices online with both strands', async () => {
+    const answer = await page.goto(`${stack.url}/`);
+    assert.match(answer.headers()['content-security-policy'] ?? '', /default-src|script-src/);
+    // The server's 401 to "who am I?" before the login is the browser's only complaint.
+    complaints.length = 0;
+    await page.getByLabel('User name').fill('admin');
+    await page.getByLabel('Password').fill(stack.password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    for (const name of ['sim-t-00001', 'sim-t-00002']) {
+      await row(name).locator('.chip', { hasText: 'Online' }).waitFor();
+      await row(name).locator('.s-lwm2m').waitFor();
+      await row(name).locator('.s-spb').waitFor();
+    }
+  });
+
+  test('one click reads the manufacturer from the device', async () => {
+    await page.getByRole('link', { name: 'sim-t-00001' }).click();
+    await line('Manufacturer').getByRole('button', { name: 'Read' }).click();
+    await line('Manufacturer').locator('.note-ok', { hasText: '2.05' }).waitFor();
+  });
+
+  test('a broken device changes its sentence within a second', async () => {
+    await stack.tell('break sim-t-00001 power');
+    const from = Date.now();
+    await page.getByText(/Connection lost/).first().waitFor();
+    const took = Date.now() - from;
+    assert.ok(took < 3000, `took ${took} ms`);
+    await stack.tell('heal sim-t-00001');
+    await until(async () => (await stack.api('GET', '/devices/sim-t-00001')).body.status === 'online', 15000);
+  });
+
+  test('the browser had nothing to complain about', () => {
+    assert.deepEqual(complaints, []);
+  });
+});
