@@ -477,7 +477,6 @@ void command_accept(struct shard *s, const struct letter_command *l)
         command_fail_gone(s, str_of(l->id), "too many commands wait for this device");
         return;
     }
-    metric_add(s->engine->metrics, M_CMD_CREATED, 1);
     if (!parse(c, &r, &why)) {
         finish(c, CMD_EV_REFUSE, why);
         return;

@@ -199,6 +199,8 @@ struct device {
     char *group, *node;
     struct lw_client *lw;
     struct lw_client_sink lw_sink;
+    enum lw_dialect
+        asking; /* of the LwM2M message being handled: its refusal goes back the same way */
     struct spb_node *sp;
     struct spb_node_sink sp_sink;
     char restored_life[12]; /* Sparkplug life before our restart, until something newer */

@@ -50,11 +50,13 @@ static enum err sink_send(void *ctx, const struct lw_downlink *d)
 {
     struct device *dev = ctx;
     struct engine *e = dev->shard->engine;
+    const struct lw_registration *r = lw_client_registration(dev->lw);
+    bool back = d->op == LW_DOWN_ACK || r->state != LW_REG_REGISTERED;
     struct buf topic, payload;
     buf_init(&topic, 1024);
     buf_init(&payload, PAYLOAD_MAX);
-    enum err err = encode(e, lw_client_registration(dev->lw)->dialect, str_of(dev->endpoint), d,
-                          &topic, &payload);
+    enum err err =
+        encode(e, back ? dev->asking : r->dialect, str_of(dev->endpoint), d, &topic, &payload);
     if (!err)
         err = topic.err ? topic.err : payload.err;
     if (!err)
@@ -364,6 +366,7 @@ void lw_strand_message(struct shard *s, const struct letter_mqtt *m)
         return;
     if (kinds[u.kind].evidence)
         device_heard(d, false, kinds[u.kind].evidence);
+    d->asking = dialect;
     lw_client_uplink(d->lw, dialect, &u, &s->scratch, s->now);
     if (kinds[u.kind].evidence)
         commands_flush(d);

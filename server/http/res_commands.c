@@ -123,6 +123,24 @@ static const struct {
     [CMD_UNKNOWN] = {504, "outcome_unknown", "It was sent, but what became of it is not known."},
 };
 
+/* Refused before anything was sent: result.error is one of the engine's words for a request that
+ * makes no sense for this device. */
+static bool refused_here(const struct json_node *command, char *code, size_t size)
+{
+    static const char *const words[] = {"not_expressible", "wrong_type", "out_of_range",
+                                        "not_found",       "read_only",  "no_strand",
+                                        "denied"};
+    struct str error;
+    if (!json_is_str(json_get(json_get(command, "result"), "error"), &error))
+        return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (str_is(error, words[i])) {
+            snprintf(code, size, "%s", words[i]);
+            return true;
+        }
+    return false;
+}
+
 /* The answer for a command object, as its state says. */
 static void answer(struct request *r, struct str object)
 {
@@ -148,10 +166,8 @@ static void answer(struct request *r, struct str object)
     bool refused = json_is_str(json_get(json_get(node, "result"), "code"), &device_code);
     if (state == CMD_FAILED && refused && device_code.n && device_code.n < 16)
         snprintf(code, sizeof code, "device.%.*s", STR_ARG(device_code));
-    else if (state == CMD_FAILED && str_starts(why, "not expressible")) {
+    else if (state == CMD_FAILED && refused_here(node, code, sizeof code))
         status = 422;
-        snprintf(code, sizeof code, "not_expressible");
-    }
     detail = arena_str(&r->arena, detail);
     struct json_out *j = reply_problem_open(r, status, code, detail.p ? detail.p : code);
     json_key(j, "command");
