@@ -96,9 +96,12 @@ static enum err on_registration(void *ctx, const struct load_registration *l)
     snprintf(reg.binding, sizeof reg.binding, "%.*s", STR_ARG(l->binding));
     e = lw_client_restore(d->lw, &reg, r->now);
     free(links);
-    d->evidence.lw_since_ms = l->updated_ms;
-    if (reg.state == LW_REG_REGISTERED)
-        d->evidence.lw = BRAID_LW_REGISTERED;
+    static const enum braid_lwm2m states[] = {[LW_REG_NONE] = BRAID_LW_NONE,
+                                              [LW_REG_REGISTERED] = BRAID_LW_REGISTERED,
+                                              [LW_REG_EXPIRED] = BRAID_LW_EXPIRED,
+                                              [LW_REG_DEREGISTERED] = BRAID_LW_DEREGISTERED};
+    d->evidence.lw = states[reg.state];
+    d->evidence.lw_since_ms = reg.state == LW_REG_EXPIRED ? l->expires_ms : l->updated_ms;
     return e;
 }
 
@@ -106,7 +109,7 @@ static enum err on_observation(void *ctx, const struct load_observation *l)
 {
     struct restoring *r = ctx;
     struct device *d = find(r, l->device_id);
-    struct lw_path paths[64];
+    struct lw_path paths[CMD_PATHS_MAX];
     struct lw_token token;
     size_t n = 0;
     struct str rest = l->paths;
@@ -119,7 +122,8 @@ static enum err on_observation(void *ctx, const struct load_observation *l)
     }
     if (!n)
         return ERR_OK;
-    return lw_client_restore_observation(d->lw, token, paths, n, l->composite, l->since_ms);
+    enum err e = lw_client_restore_observation(d->lw, token, paths, n, l->composite, l->since_ms);
+    return e == ERR_NOMEM ? e : ERR_OK; /* a row that fits no more must not keep us from starting */
 }
 
 static enum err on_node(void *ctx, const struct load_node *l)
