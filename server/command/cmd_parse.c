@@ -10,7 +10,6 @@
 #include "codec/lwm2m_value_json.h"
 
 #define BODY_NODES 20000
-#define PATHS_MAX  256
 #define VALUES_MAX 1000
 #define ARGS_MAX   4096
 #define METRIC_MAX 512
@@ -153,8 +152,8 @@ static enum err read_paths(struct parse *p)
     const struct json_node *n = p->m[I_PATHS];
     if (!n)
         return ERR_OK;
-    if (n->kind != JSON_ARRAY || n->n == 0 || n->n > PATHS_MAX)
-        return refuse(p, ERR_INVALID, "paths must be a list of 1 to 256 paths");
+    if (n->kind != JSON_ARRAY || n->n == 0 || n->n > CMD_PATHS_MAX)
+        return refuse(p, ERR_INVALID, "paths must be a list of 1 to 64 paths");
     struct lw_path *v = arena_calloc(p->a, n->n, sizeof *v);
     if (!v)
         return refuse(p, ERR_TOOBIG, "the request is too big");

@@ -80,6 +80,8 @@ bool cmd_op_from(struct str word, enum cmd_op *out);
 bool cmd_op_sparkplug(enum cmd_op op);  /* carried by the Sparkplug strand */
 bool cmd_op_repeatable(enum cmd_op op); /* may be re-sent by itself after a loss */
 
+#define CMD_PATHS_MAX 64 /* paths of one composite request */
+
 /* A checked request; strings and arrays live in the arena given to cmd_parse. */
 struct cmd_request {
     enum cmd_op op;

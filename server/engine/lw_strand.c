@@ -209,7 +209,7 @@ static void sink_observation(void *ctx, const struct lw_observation *o, const ch
                              struct moment now)
 {
     struct device *d = ctx;
-    char paths[STORE_MAX_PARAMS * LW_PATH_TEXT];
+    char paths[CMD_PATHS_MAX * LW_PATH_TEXT];
     struct params p = {.n = 0};
     (void)now;
     observation_words(o, paths, sizeof paths);

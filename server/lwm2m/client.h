@@ -25,7 +25,7 @@ struct lw_registration {
     char version[8];
     char binding[16];
     bool queue_mode;
-    int64_t registered_ms, updated_ms; /* UTC */
+    int64_t registered_ms, updated_ms; /* UTC; updated: last word of the device about it */
     int64_t expires_ms;                /* UTC; 0 = never */
     uint64_t expires_mono_ms;          /* UINT64_MAX = never */
     char *links;                       /* object list in link format, as last given; NULL if none */

@@ -113,8 +113,16 @@ static void set_expiry(struct lw_registration *r, struct moment now)
     r->expires_mono_ms = finite ? now.mono_ms + (uint64_t)r->lifetime * 1000 : LW_NEVER;
 }
 
-/* Binding and queue mode; 1.0 writes queue mode as a Q in the binding ("UQ"), and the field does so
- * in later versions too. */
+/* queue_mode_note: 1.0 says queue mode by a Q in the binding ("UQ"); later versions have a
+ * parameter of their own, which the oma dialect cannot carry.  Devices in the field write "UQ"
+ * with 1.2 and yet stay connected and answer at once: in the json dialect that Q means nothing,
+ * `queueMode` does (contracts section 1). */
+static bool binding_says_queue(const struct lw_registration *r)
+{
+    return strchr(r->binding, 'Q') &&
+           (r->dialect == LW_DIALECT_OMA || strcmp(r->version, "1.0") == 0);
+}
+
 static void set_binding(struct lw_client *c, const struct lw_registration_fields *f,
                         struct moment now)
 {
@@ -123,7 +131,7 @@ static void set_binding(struct lw_client *c, const struct lw_registration_fields
         lw_anomaly(c, ERR_INVALID, now, "the binding is not one: ignored");
     } else if (f->binding.p) {
         copy_text(r->binding, sizeof r->binding, f->binding);
-        r->queue_mode = strchr(r->binding, 'Q') != NULL;
+        r->queue_mode = binding_says_queue(r);
     }
     if (f->queue_mode >= 0)
         r->queue_mode = f->queue_mode != 0;
@@ -219,7 +227,6 @@ static void end_registration(struct lw_client *c, enum lw_reg_state state, const
     lw_drop_all(c, now);
     lw_observations_end(c, why, now);
     c->reg.state = state;
-    c->reg.updated_ms = now.utc_ms;
 }
 
 void lw_on_deregister(struct lw_client *c, const struct lw_uplink *u, struct moment now)
@@ -229,6 +236,7 @@ void lw_on_deregister(struct lw_client *c, const struct lw_uplink *u, struct mom
         return;
     }
     end_registration(c, LW_REG_DEREGISTERED, "the device de-registered", now);
+    c->reg.updated_ms = now.utc_ms; /* the last word of the device about it */
     struct lw_downlink ack = lw_ack(u, LW_DELETED);
     c->sink->registration(c->sink->ctx, LW_EV_DEREGISTERED, &ack, now);
 }

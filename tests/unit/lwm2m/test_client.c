@@ -298,7 +298,7 @@ static void registration_of_the_field_fills_the_page(void **state)
     assert_int_equal(r->lifetime, 3600);
     assert_string_equal(r->version, "1.2");
     assert_string_equal(r->binding, "UQ");
-    assert_true(r->queue_mode);
+    assert_false(r->queue_mode); /* it answers at once: not a sleeper */
     assert_string_equal(r->links, "</3/0>");
     assert_true(r->registered_ms == w->now.utc_ms && r->updated_ms == w->now.utc_ms);
     assert_true(r->expires_ms == w->now.utc_ms + 3600000);
@@ -329,6 +329,21 @@ static void every_supported_version_registers(void **state)
     assert_false(lw_client_registration(w->c)->queue_mode);
     heard(w, "registered: reg 2.01 lifetime=86400\nreregistered: reg 2.01 lifetime=86400\n"
              "reregistered: reg 2.01 lifetime=86400\n");
+}
+
+static void queue_mode_is_said_in_three_ways(void **state)
+{
+    struct world *w = *state;
+    say(w, "reg", "{\"version\":\"1.2\",\"bindingMode\":\"UQ\",\"links\":\"</3/0>\"}");
+    assert_false(lw_client_registration(w->c)->queue_mode);
+    say(w, "update", "{\"queueMode\":true}");
+    assert_true(lw_client_registration(w->c)->queue_mode);
+    w->spoken = LW_DIALECT_OMA;
+    say(w, "reg", "{\"version\":\"1.2\",\"bindingMode\":\"MQ\",\"links\":\"</3/0>\"}");
+    assert_true(lw_client_registration(w->c)->queue_mode);
+    say(w, "update", "{\"bindingMode\":\"M\"}");
+    assert_false(lw_client_registration(w->c)->queue_mode);
+    forget(w);
 }
 
 static void unsupported_version_is_refused(void **state)
@@ -490,6 +505,7 @@ static void silence_expires_the_registration(void **state)
              "observation T0 /3/0/13 the registration expired\n"
              "expired\n");
     assert_int_equal(lw_client_registration(w->c)->state, LW_REG_EXPIRED);
+    assert_true(lw_client_registration(w->c)->updated_ms == w->now.utc_ms - 3600000);
     say(w, "update", "{}");
     forget(w);
     say(w, "reg", REG);
@@ -1307,6 +1323,7 @@ int main(void)
         STORY(registration_of_the_field_fills_the_page),
         STORY(defaults_are_those_of_the_standard),
         STORY(every_supported_version_registers),
+        STORY(queue_mode_is_said_in_three_ways),
         STORY(unsupported_version_is_refused),
         STORY(registration_without_list_is_refused),
         STORY(refused_registration_keeps_the_old_one),
