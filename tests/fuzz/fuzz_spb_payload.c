@@ -1,4 +1,5 @@
-/* Any bytes as a Sparkplug payload: decode, type every metric by every datatype, render. */
+/* Any bytes as a Sparkplug payload: decode, type every metric by every datatype, render; once with
+ * memory enough and once without. */
 #include "codec/spb_payload.h"
 
 #include <assert.h>
@@ -22,20 +23,25 @@ static void render(struct arena *a, const struct spb_metric *m, unsigned datatyp
     buf_fini(&b);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void decode_within(const uint8_t *data, size_t size, size_t limit)
 {
     struct arena a;
     struct spb_payload p;
-    arena_init(&a, 65536, (size_t)16 << 20);
+    arena_init(&a, 4096, limit);
     if (spb_decode(&a, str_make((const char *)data, size), &p) == ERR_OK) {
         for (size_t i = 0; i < p.n && i < 200; i++) {
-            assert(!p.metrics[i].name.p || !p.metrics[i].name.n ||
-                   str_utf8_valid(p.metrics[i].name));
+            assert(!p.metrics[i].name.n || str_utf8_valid(p.metrics[i].name));
             render(&a, &p.metrics[i], p.metrics[i].datatype);
             for (unsigned t = 0; t <= SPB_DATATYPE_COUNT; t++)
                 render(&a, &p.metrics[i], t);
         }
     }
     arena_fini(&a);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    decode_within(data, size, (size_t)16 << 20);
+    decode_within(data, size, size * 8); /* memory ends somewhere in the middle */
     return 0;
 }

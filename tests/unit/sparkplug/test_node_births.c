@@ -256,6 +256,28 @@ static void too_many_devices_are_refused_in_words(void **state)
     heard(f, "anomaly full: too many devices below this node\n");
 }
 
+static void too_many_tags_are_refused_in_words(void **state)
+{
+    struct fx *f = *state;
+    enum { PER_BIRTH = 20000 };
+    struct spb_out_metric *m = test_calloc(PER_BIRTH, sizeof *m);
+    char(*names)[12] = test_calloc(PER_BIRTH, sizeof *names);
+    born(f, 0); /* three tags */
+    for (int birth = 0; birth < 3; birth++) {
+        for (int i = 0; i < PER_BIRTH; i++) {
+            snprintf(names[i], sizeof names[i], "m%d", birth * PER_BIRTH + i);
+            m[i] = boolean(names[i], true);
+        }
+        forget(f);
+        say_n(f, G_D("DBIRTH"), 1 + birth, m, PER_BIRTH);
+    }
+    assert_int_equal(info(f).n_tags, SPB_MAX_TAGS);
+    assert_non_null(strstr(buf_text(&f->log), "anomaly full: 10003 metric(s) that could not be "
+                                              "taken, first \"m49997\"\n"));
+    test_free(m);
+    test_free(names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +299,7 @@ int main(void)
         T(birth_before_the_planned_rebirth_cancels_it),
         T(stale_node_takes_named_values_but_trusts_no_alias),
         T(too_many_devices_are_refused_in_words),
+        T(too_many_tags_are_refused_in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
