@@ -105,6 +105,11 @@ test('the LwM2M tree joins what was told with what the model lets one do', () =>
   assert.deepEqual(custom.instances.map((i) => i.id), [2]);
 });
 
+test('a sensor takes its unit from the resource beside it', () => {
+  assert.deepEqual(m.unit_source(models, '/3303/0/5700'), { series: 'lwm2m:/3303/0/5701' });
+  assert.equal(m.unit_source(models, '/3/0/9'), null);
+});
+
 test('a Discover brings resources into the tree', () => {
   const detail = { objects: [{ id: 3, name: 'Device', version: null, instances: [0] }], resources: [] };
   const [dev] = m.lwm2m_tree(detail, models, new Set(['/3/0/9', '/3/0/77']));

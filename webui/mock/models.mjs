@@ -3,10 +3,10 @@
 const R = (id, name, op, type, units = '', range = '', multiple = false, mandatory = false) =>
   ({ id, name, op, multiple, mandatory, type, range, units });
 
-const sensor = (unit) => [
-  R(5700, 'Sensor Value', 'R', 'Float', unit, '', false, true),
-  R(5601, 'Min Measured Value', 'R', 'Float', unit),
-  R(5602, 'Max Measured Value', 'R', 'Float', unit),
+const sensor = () => [
+  R(5700, 'Sensor Value', 'R', 'Float', '', '', false, true), // its unit is in 5701
+  R(5601, 'Min Measured Value', 'R', 'Float'),
+  R(5602, 'Max Measured Value', 'R', 'Float'),
   R(5605, 'Reset Min and Max Measured Values', 'E', ''),
   R(5701, 'Sensor Units', 'R', 'String'),
   R(5750, 'Application Type', 'RW', 'String'),
@@ -55,8 +55,8 @@ export const models = [
     R(3, 'State', 'R', 'Integer', '', '0..3', false, true),
     R(5, 'Update Result', 'R', 'Integer', '', '0..11', false, true),
   ]),
-  object(3303, 'Temperature', '1.1', true, sensor('Cel')),
-  object(3304, 'Humidity', '1.1', true, sensor('%RH')),
+  object(3303, 'Temperature', '1.1', true, sensor()),
+  object(3304, 'Humidity', '1.1', true, sensor()),
   object(3311, 'Light Control', '1.0', true, [
     R(5850, 'On/Off', 'RW', 'Boolean', '', '', false, true),
     R(5851, 'Dimmer', 'RW', 'Integer', '/100', '0..100'),

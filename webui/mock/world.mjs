@@ -22,7 +22,7 @@ function resources(name, temp) {
     ['/4/0/0', 21, 'integer'], ['/4/0/2', -67, 'integer'], ['/4/0/4/0', '10.0.0.17', 'string'],
     ['/5/0/1', '', 'string'], ['/5/0/3', 0, 'integer'], ['/5/0/5', 0, 'integer'],
     ['/3303/0/5700', temp, 'float'], ['/3303/0/5701', 'Cel', 'string'], ['/3303/0/5601', temp - 3, 'float'],
-    ['/3303/0/5602', temp + 4, 'float'], ['/3304/0/5700', 44.5, 'float'],
+    ['/3303/0/5602', temp + 4, 'float'], ['/3304/0/5700', 44.5, 'float'], ['/3304/0/5701', '%RH', 'string'],
   ].map(([path, value, type]) => ({ path, series: `lwm2m:${path}`, value, type, at: iso(Date.now() - 40_000), source: 'registration', observed: path === '/3303/0/5700' }));
 }
 
@@ -178,7 +178,7 @@ export class World extends EventEmitter {
       if (bucket) out.push([t, round(v - 0.9), round(v + 1.1), v, 170, v]);
       else out.push([t, v]);
     }
-    const unit = series.startsWith('spb:') ? '°C' : 'Cel';
+    const unit = series.startsWith('spb:') ? '°C' : null;
     return { series, unit, from: iso(from), to: iso(to), bucket_ms: bucket, points: out };
   }
 

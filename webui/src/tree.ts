@@ -51,6 +51,18 @@ export function resource_model(models: Models, path: string): ModelResource | nu
   return models.get(ids[0] ?? -1)?.resources.find((r) => r.id === ids[2]) ?? null;
 }
 
+/** Sensor objects of the IPSO family carry their unit in a resource of their own. */
+const UNIT_ID = 5701;
+const MEASURED = new Set([5700, 5601, 5602, 5603, 5604]);
+
+/** Where the unit of `path` is told: by the model, or by a sibling resource to look at. */
+export function unit_source(models: Models, path: string): { unit: string } | { series: string } | null {
+  const units = resource_model(models, path)?.units;
+  if (units) return { unit: units };
+  const [object, instance, resource = -1] = path_ids(path);
+  return MEASURED.has(resource) ? { series: `lwm2m:/${object}/${instance}/${UNIT_ID}` } : null;
+}
+
 /** "Temperature · Sensor Value" for /3303/0/5700; the path itself where no model knows it. */
 export function resource_name(models: Models, path: string): string {
   const ids = path_ids(path);

@@ -39,11 +39,11 @@ export const chart_rev = signal(0);
 let endpoint: string | null = null;
 let started = false;
 
-function choices(d: DeviceDetail): Choice[] {
+function choices(d: DeviceDetail, unit_of: (series: string) => string | null): Choice[] {
   const list: Choice[] = [];
   for (const r of d.resources) {
     if (!type_is_numeric(r.type) || value_number(r.value) === null) continue;
-    list.push({ series: r.series, label: r.path, unit: null });
+    list.push({ series: r.series, label: r.path, unit: unit_of(r.series) });
   }
   for (const m of d.metrics) {
     if (!type_is_numeric(m.datatype) || m.name.startsWith('Node Control/')) continue;
@@ -116,9 +116,11 @@ export function chart_tail(series: string, ts: number, value: Value): void {
   chart_rev.value++;
 }
 
-export function chart_open(d: DeviceDetail): void {
+/** chart_open offers what `d` has to draw, and draws the likeliest value first.
+ *  `unit_of` tells units that the detail itself does not carry. */
+export function chart_open(d: DeviceDetail, unit_of: (series: string) => string | null): void {
   endpoint = d.endpoint;
-  chart_choices.value = choices(d);
+  chart_choices.value = choices(d, unit_of);
   if (started) return;
   const first = first_choice(d);
   if (!first) return;

@@ -9,7 +9,7 @@ import { signal, type Signal } from '@preact/signals';
 import { api } from '../api';
 import type { ApiError } from '../api';
 import { live_state, live_subscribe } from '../live';
-import { links_paths, type Models } from '../tree';
+import { links_paths, unit_source, type Models } from '../tree';
 import type {
   Command, DeviceDetail, DeviceSummary, LiveOp, ModelObject, PathValue, Quality, Value,
 } from '../types';
@@ -46,6 +46,16 @@ export function cell(series: string): Signal<Cell> {
   return c;
 }
 
+/** The unit of a resource, from its model or from the Sensor Units beside it. */
+export function resource_unit(path: string): string | null {
+  const source = unit_source(models.value, path);
+  if (!source) return null;
+  if ('unit' in source) return source.unit;
+  if (!cells.has(source.series)) return null;
+  const told = cell(source.series).value.value;
+  return typeof told === 'string' && told ? told : null;
+}
+
 function set_cell(series: string, value: Value, quality: Quality | null, at_ms: number | null): void {
   const c = cell(series);
   const old = c.peek();
@@ -63,7 +73,7 @@ function take_detail(d: DeviceDetail): void {
   device_summary.value = d;
   device_parts.value = d;
   device_error.value = null;
-  chart_open(d);
+  chart_open(d, (series) => (series.startsWith('lwm2m:') ? resource_unit(series.slice(6)) : null));
 }
 
 async function read(): Promise<void> {

@@ -106,6 +106,7 @@ export function fleet_info_open(): () => void {
 }
 
 export function fleet_open(): () => void {
+  fleet_hold.value = false;
   const stop_live = live_subscribe('fleet', null, receive);
   const stop_order = effect(() => {
     rev.value;

@@ -73,8 +73,8 @@ function note(a: Action, now_ms: number): { text: string; tone: string; title: s
   const title = c.why ?? c.result?.error ?? c.state;
   if (command_good(c)) {
     if (age > SHOW_OK_MS) return null;
-    const word = c.result?.code ?? c.state;
-    return { text: `✓ ${word} ${command_latency(c)}`, tone: 'ok', title };
+    const code = c.result?.code ? `${c.result.code} ` : '';
+    return { text: `✓ ${code}${command_latency(c) || c.state}`, tone: 'ok', title };
   }
   if (age > SHOW_BAD_MS) return null;
   return { text: `✕ ${c.result?.code ?? STATE_WORD[c.state]}`, tone: 'bad', title };

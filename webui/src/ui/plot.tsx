@@ -17,7 +17,7 @@ const FEED_MS = 250;
 const HEIGHT = 230;
 
 function scale_of(d: Drawn): string {
-  return d.unit ? `u:${d.unit}` : 'y';
+  return d.unit ? `u:${unit_text(d.unit)}` : 'y';
 }
 
 function css(name: string): string {

@@ -17,7 +17,13 @@ import { DeviceCommands, DeviceTimeline } from './device_log';
 import { Lwm2mFacts, Lwm2mTree } from './device_lwm2m';
 import { MetricTree, RebirthButton, SparkplugFacts } from './device_sparkplug';
 
-const LINK_WORD = { up: 'up', lost: 'lost', unknown: 'unknown' };
+const LINK_CAUSE: Record<string, string> = {
+  message: 'heard',
+  NDEATH: 'will (NDEATH) received',
+  lost: 'will received',
+  broker_lost: 'our broker session broke',
+  restart: 'server restarted',
+};
 
 function Evidence({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
   const { lwm2m, sparkplug, link } = detail.evidence ?? {};
@@ -26,7 +32,13 @@ function Evidence({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
   return (
     <p class="evidence">
       <span class={`link-${d.link}`}>
-        Link {LINK_WORD[d.link]}{link && <> by {link.detail || link.kind} <Age at={link.at} ago /></>}
+        Link {d.link}
+        {link && (
+          <span title={link.detail ?? ''}>
+            , {LINK_CAUSE[link.kind] ?? link.kind}{' '}
+            <Age at={at(link.at, d.link === 'up' ? Math.max(h.lwm2m, h.sparkplug) : 0)} ago />
+          </span>
+        )}
       </span>
       {d.lwm2m && lwm2m && <span class="s-lwm2m">LwM2M {lwm2m.kind} <Age at={at(lwm2m.at, h.lwm2m)} ago /></span>}
       {d.sparkplug && sparkplug && (
@@ -111,6 +123,15 @@ function SparkplugCard({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }
 
 export function DevicePage({ endpoint }: { endpoint: string }) {
   useEffect(() => device_open(endpoint), [endpoint]);
+  useEffect(() => {
+    const key = (e: KeyboardEvent) => {
+      if (e.key !== '/' || e.ctrlKey || e.metaKey || (e.target as Element).closest('input, textarea, dialog')) return;
+      e.preventDefault();
+      document.querySelector<HTMLElement>('.find')?.focus();
+    };
+    addEventListener('keydown', key);
+    return () => removeEventListener('keydown', key);
+  }, []);
   const d = device_summary.value;
   const detail = device_parts.value;
   const error = device_error.value;

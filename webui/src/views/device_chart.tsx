@@ -7,8 +7,8 @@ import {
   chart_choices, chart_drawn, chart_range, chart_range_set, chart_toggle, DRAWN_MAX, RANGES,
   type Drawn,
 } from '../store/chart';
-import { cell, models } from '../store/device';
-import { resource_model, resource_name } from '../tree';
+import { cell, models, resource_unit } from '../store/device';
+import { resource_name } from '../tree';
 import { IconClose } from '../ui/icons';
 import { Plot } from '../ui/plot';
 
@@ -24,9 +24,8 @@ function label_of(series: string): string {
 }
 
 function unit_of(d: { series: string; unit: string | null }): string {
-  if (d.unit) return unit_text(d.unit);
-  if (!d.series.startsWith('lwm2m:')) return '';
-  return unit_text(resource_model(models.value, d.series.slice(6))?.units);
+  const told = d.series.startsWith('lwm2m:') ? resource_unit(d.series.slice(6)) : null;
+  return unit_text(d.unit ?? told);
 }
 
 function LegendItem({ d, index, hover }: { d: Drawn; index: number; hover: Hover | null }) {

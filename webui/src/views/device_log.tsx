@@ -8,7 +8,7 @@ import {
 } from '../store/commands';
 import { models } from '../store/device';
 import { may_operate } from '../store/session';
-import { resource_name } from '../tree';
+import { links_paths, resource_name } from '../tree';
 import type { Command } from '../types';
 import { Age, CopyButton, Quiet } from '../ui/bits';
 import { command_latency, CommandSteps } from '../ui/command';
@@ -25,7 +25,7 @@ function ResultText({ c }: { c: Command }) {
   const r = c.result;
   if (!r && !c.why) return null;
   const values = r?.values ?? [];
-  const links = typeof r?.links === 'string' ? r.links : r?.links ? JSON.stringify(r.links) : '';
+  const links = r?.links ? links_paths(r.links).join(' ') : '';
   return (
     <div class="result">
       {r?.code && <code>{r.code}</code>}

@@ -6,9 +6,9 @@
 import { useState } from 'preact/hooks';
 import { command_curl } from '../curl';
 import { duration_text, time_ms, type_is_numeric, unit_text, value_text } from '../format';
-import { chart_drawn, chart_toggle } from '../store/chart';
+import { chart_choices, chart_drawn, chart_toggle } from '../store/chart';
 import { command_run } from '../store/commands';
-import { cell, discovered, models } from '../store/device';
+import { cell, discovered, models, resource_unit } from '../store/device';
 import { may_operate } from '../store/session';
 import { now } from '../store/ui';
 import { span_text } from '../format';
@@ -16,7 +16,7 @@ import {
   is_multiple, lwm2m_tree, type InstanceNode, type ObjectNode, type ResourceRow, type_of,
 } from '../tree';
 import type { CommandRequest, DeviceDetail, Lwm2mStrand, Observation, Resource } from '../types';
-import { Age, CopyButton, Fact, Quiet } from '../ui/bits';
+import { Age, Fact, Quiet } from '../ui/bits';
 import { ActionNote, action_note } from '../ui/command';
 import { Confirm } from '../ui/dialog';
 import { IconChart, IconChevron } from '../ui/icons';
@@ -25,7 +25,7 @@ import { CreateInstance, ExecuteWith, ObserveWith, WriteResource } from './write
 
 type Ask =
   | { kind: 'write' | 'execute'; row: ResourceRow }
-  | { kind: 'observe'; path: string; name: string }
+  | { kind: 'observe' | 'write-attributes'; path: string; name: string }
   | { kind: 'create'; object: ObjectNode }
   | { kind: 'sure'; title: string; text: string; verb: string; request: CommandRequest };
 
@@ -62,8 +62,14 @@ export function Lwm2mFacts({ strand, detail, heard_ms }: {
 function CellValue({ row, entry }: { row: ResourceRow; entry: Resource }) {
   const c = cell(entry.series).value;
   const text = value_text(c.value, type_of(row));
-  const unit = unit_text(row.model?.units);
-  return <span class="value" title={text}>{text}{unit && <span class="unit"> {unit}</span>}</span>;
+  const unit = unit_text(resource_unit(row.path));
+  const index = row.values.length > 1 ? entry.path.split('/')[4] : undefined;
+  return (
+    <span class="value" title={text}>
+      {index !== undefined && <span class="unit">{index}: </span>}
+      {text}{unit && <span class="unit"> {unit}</span>}
+    </span>
+  );
 }
 
 function RowAge({ row }: { row: ResourceRow }) {
@@ -113,7 +119,11 @@ function RowActions({ tools, row }: { tools: Tools; row: ResourceRow }) {
     label: 'Observe with conditions…', disabled: !may,
     run: () => tools.ask({ kind: 'observe', path, name: row.name }),
   });
-  if (op === 'E') items.push({
+  if (op.includes('R')) items.push({
+    label: 'Notification attributes…', disabled: !may,
+    run: () => tools.ask({ kind: 'write-attributes', path, name: row.name }),
+  });
+  if (op === 'E' || !row.model) items.push({
     label: 'Execute with arguments…', disabled: !may, run: () => tools.ask({ kind: 'execute', row }),
   });
   const lines: [string, CommandRequest][] = [];
@@ -148,6 +158,7 @@ function RowActions({ tools, row }: { tools: Tools; row: ResourceRow }) {
 }
 
 export function ChartButton({ series, name }: { series: string; name: string }) {
+  if (!chart_choices.value.some((c) => c.series === series)) return null;
   const on = chart_drawn.value.some((d) => d.series === series);
   const label = `${on ? 'Remove from chart' : 'Draw'}: ${name}`;
   return (
@@ -244,12 +255,14 @@ function ObjectBlock({ tools, node, find }: { tools: Tools; node: ObjectNode; fi
   return (
     <section class="object">
       <header>
-        <button type="button" class="twist" aria-expanded={shown} onClick={() => set_open(!open)}>
-          <IconChevron />
-          <span class="rid">{node.id}</span>
-          <b>{node.name}</b>
-          <span class="muted">{node.version && `v${node.version} `}{values ? `${values} values` : ''}</span>
-        </button>
+        <h3>
+          <button type="button" class="twist" aria-expanded={shown} onClick={() => set_open(!open)}>
+            <IconChevron />
+            <span class="rid">{node.id}</span>
+            <b>{node.name}</b>
+            <span class="muted">{node.version && `v${node.version} `}{values ? `${values} values` : ''}</span>
+          </button>
+        </h3>
         <ActionNote target={`path:${node.path}`} />
         <span class="acts">
           <button type="button" class="act" disabled={!may} aria-label={`Discover ${node.name}`}
@@ -272,7 +285,8 @@ function Asked({ endpoint, ask, onClose }: { endpoint: string; ask: Ask; onClose
     case 'execute':
       return <ExecuteWith endpoint={endpoint} row={ask.row} onClose={onClose} />;
     case 'observe':
-      return <ObserveWith endpoint={endpoint} path={ask.path} name={ask.name} onClose={onClose} />;
+    case 'write-attributes':
+      return <ObserveWith op={ask.kind} endpoint={endpoint} path={ask.path} name={ask.name} onClose={onClose} />;
     case 'create':
       return ask.object.model && (
         <CreateInstance endpoint={endpoint} object={ask.object.model} models={models.value}
@@ -296,10 +310,6 @@ export function Lwm2mTree({ detail }: { detail: DeviceDetail }) {
       <div class="tree-tools">
         <input type="search" class="find" aria-label="Find a resource" placeholder="Find a resource"
           value={find} onInput={(e) => set_find(e.currentTarget.value)} />
-        <CopyButton label="Copy as curl: all that is known of this device"
-          text={`curl -sS ${location.origin}/api/v1/devices/${detail.endpoint} -H "Authorization: Bearer $BRAID_TOKEN"`}>
-          curl
-        </CopyButton>
       </div>
       {tree.map((o) => <ObjectBlock key={o.id} tools={tools} node={o} find={find} />)}
       {tree.length === 0 && <Quiet>The registration named no objects.</Quiet>}

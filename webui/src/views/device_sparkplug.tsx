@@ -121,11 +121,13 @@ function Group({ endpoint, node, group, find, onWrite }: {
   return (
     <section class="object">
       <header>
-        <button type="button" class="twist" aria-expanded={open} onClick={() => set_open(!open)}>
-          <IconChevron />
-          <b>{group.device ?? node}</b>
-          <span class="muted">{group.device === null ? 'node' : 'device'} · {total} metrics</span>
-        </button>
+        <h3>
+          <button type="button" class="twist" aria-expanded={open} onClick={() => set_open(!open)}>
+            <IconChevron />
+            <b>{group.device ?? node}</b>
+            <span class="muted">{group.device === null ? 'node' : 'device'} · {total} metrics</span>
+          </button>
+        </h3>
         {group.state && <span class={`tag tag-${group.state}`}>{STATE_WORD[group.state]}</span>}
       </header>
       {open && folders.map((f) => (

@@ -12,7 +12,7 @@ const STRANDS: { key: Kind; name: string }[] = [
   { key: 'lwm2m', name: 'LwM2M' },
   { key: 'spb', name: 'Sparkplug' },
   { key: 'braid', name: 'Braid' },
-  { key: 'command', name: 'Commands' },
+  { key: 'command', name: 'Command' },
 ];
 const COMPACT = 12;
 

@@ -209,8 +209,8 @@ const ATTRIBUTES = [
   ['lt', 'When below'], ['st', 'When changed by'],
 ] as const;
 
-export function ObserveWith({ endpoint, path, name, onClose }: {
-  endpoint: string; path: string; name: string; onClose: () => void;
+export function ObserveWith({ op, endpoint, path, name, onClose }: {
+  op: 'observe' | 'write-attributes'; endpoint: string; path: string; name: string; onClose: () => void;
 }) {
   const [texts, set_texts] = useState<Record<string, string>>({});
   const attributes: Record<string, number> = {};
@@ -222,7 +222,8 @@ export function ObserveWith({ endpoint, path, name, onClose }: {
     else why ||= `${key}: ${p.why}`;
   }
   const some = Object.keys(attributes).length > 0;
-  const request: CommandRequest | null = why ? null : { op: 'observe', path, ...(some && { attributes }) };
+  if (op === 'write-attributes' && !some) why ||= 'Fill at least one.';
+  const request: CommandRequest | null = why ? null : { op, path, ...(some && { attributes }) };
   const submit = (e: Event) => {
     e.preventDefault();
     if (!request) return;
@@ -230,7 +231,7 @@ export function ObserveWith({ endpoint, path, name, onClose }: {
     onClose();
   };
   return (
-    <Dialog title={`Observe ${name}`} note={path} onClose={onClose}>
+    <Dialog title={op === 'observe' ? `Observe ${name}` : `Attributes of ${name}`} note={path} onClose={onClose}>
       <form onSubmit={submit}>
         <div class="field-grid">
           {ATTRIBUTES.map(([key, words]) => (
@@ -241,8 +242,8 @@ export function ObserveWith({ endpoint, path, name, onClose }: {
             </label>
           ))}
         </div>
-        {why && <small class="bad" role="alert">{why}</small>}
-        <Footer endpoint={endpoint} request={request} verb="Observe" onClose={onClose} onSend={() => {}} />
+        {why && some && <small class="bad" role="alert">{why}</small>}
+        <Footer endpoint={endpoint} request={request} verb={op === 'observe' ? 'Observe' : 'Write'} onClose={onClose} onSend={() => {}} />
       </form>
     </Dialog>
   );
