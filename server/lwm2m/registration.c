@@ -64,6 +64,9 @@ static enum err read_links(struct lw_client *c, const struct lw_uplink *u, struc
     if (kept.n < in->n)
         lw_anomaly(c, ERR_DENIED, now,
                    "the object list names /0, /21 or /23, which do not belong in it: ignored");
+    if (in->root.n)
+        lw_anomaly(c, ERR_UNSUPPORTED, now,
+                   "the device names an alternate path; requests go to paths without it");
     buf_init(&out, LINKS_MAX);
     lw_links_write(&out, &kept);
     enum err e = out.err;

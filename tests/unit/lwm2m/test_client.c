@@ -401,6 +401,15 @@ static void wrong_typed_first_values_are_left_out_and_the_rest_kept(void **state
              "registration /3303/0/5701=\"Cel\" /3/0/9=80\n");
 }
 
+static void alternate_path_is_complained_about(void **state)
+{
+    struct world *w = *state;
+    say(w, "reg", "{\"links\":\"</lwm2m>;rt=\\\"oma.lwm2m\\\",</lwm2m/3/0>\"}");
+    heard(w, "! unsupported: the device names an alternate path; "
+             "requests go to paths without it\n"
+             "registered: reg 2.01 lifetime=86400\n");
+}
+
 static void strange_binding_is_ignored(void **state)
 {
     struct world *w = *state;
@@ -1329,6 +1338,7 @@ int main(void)
         STORY(refused_registration_keeps_the_old_one),
         STORY(secret_objects_stay_out_of_list_and_values),
         STORY(wrong_typed_first_values_are_left_out_and_the_rest_kept),
+        STORY(alternate_path_is_complained_about),
         STORY(strange_binding_is_ignored),
         STORY(endless_lifetime_never_expires),
         STORY(update_changes_what_it_names_and_renews),
