@@ -78,7 +78,7 @@ enum err clock_parse(struct str text, int64_t *utc_ms)
     char t[64];
     if (str_to_i64(text, utc_ms) == ERR_OK)
         return ERR_OK;
-    if (text.n >= sizeof t)
+    if (!text.n || text.n >= sizeof t)
         return ERR_INVALID;
     memcpy(t, text.p, text.n);
     t[text.n] = '\0';
@@ -100,11 +100,15 @@ enum err clock_parse(struct str text, int64_t *utc_ms)
     else if (!sign_at(&p, &sign) || !digits_at(&p, 2, &offset_h) || *p++ != ':' ||
              !digits_at(&p, 2, &offset_m))
         return ERR_INVALID;
-    if (*p || month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-        tm.tm_min > 59 || tm.tm_sec > 60)
+    if (p != t + text.n || month < 1 || month > 12 || tm.tm_hour > 23 || tm.tm_min > 59 ||
+        tm.tm_sec > 60 || offset_h > 23 || offset_m > 59)
         return ERR_INVALID;
     tm.tm_year = year - 1900;
     tm.tm_mon = month - 1;
+    struct tm day = {.tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = tm.tm_mday};
+    timegm(&day); /* turns 30 February into March */
+    if (day.tm_mon != tm.tm_mon || day.tm_mday != tm.tm_mday)
+        return ERR_INVALID;
     int64_t s = (int64_t)timegm(&tm) - sign * (offset_h * 3600 + offset_m * 60);
     *utc_ms = s * 1000 + ms;
     return ERR_OK;
