@@ -13,8 +13,8 @@ struct lw_path {
 
 #define LW_PATH_TEXT 28 /* "/65534/65534/65534/65534" and NUL */
 
-/* lw_path_parse reads "/3/0/0" (also "3/0/0", one trailing slash and leading zeros).  ERR_INVALID for anything
- * else, ERR_RANGE for an id above 65534, ERR_DEPTH for more than four levels. */
+/* lw_path_parse reads "/3/0/0" (also "3/0/0", one trailing slash and leading zeros).  ERR_INVALID
+ * for anything else, ERR_RANGE for an id above 65534, ERR_DEPTH for more than four levels. */
 MUST_CHECK enum err lw_path_parse(struct str text, struct lw_path *out);
 /* lw_path_parse_new: the same, but the instance may be 65535, "the device chooses" (Create). */
 MUST_CHECK enum err lw_path_parse_new(struct str text, struct lw_path *out);

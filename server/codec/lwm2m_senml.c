@@ -158,6 +158,14 @@ enum err senml_add(struct senml *s, const struct senml_record *r)
     return lw_entries_add(s->a, s->list, entry);
 }
 
+bool senml_sayable(const struct lw_entries *in, bool etch)
+{
+    for (size_t i = 0; i < in->n; i++)
+        if (in->v[i].path.n < 3 && (etch || in->v[i].value.type != LW_NONE))
+            return false;
+    return true;
+}
+
 struct senml_names senml_names_of(struct lw_path base, const struct lw_entries *in)
 {
     struct senml_names names = {.base = lw_path_up(base, 2)};

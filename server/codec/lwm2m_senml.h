@@ -58,6 +58,9 @@ MUST_CHECK enum err senml_field(struct arena *a, struct senml_record *r, enum se
 /* senml_add resolves one record and appends its entry. */
 MUST_CHECK enum err senml_add(struct senml *s, const struct senml_record *r);
 
+/* senml_sayable is false when a value, or in a patch a removal, names no resource. */
+bool senml_sayable(const struct lw_entries *in, bool etch);
+
 /* How an encoder splits names: bn is the first `levels` levels of the base with a slash. */
 struct senml_names {
     struct lw_path base;

@@ -122,6 +122,8 @@ static void put_record(struct buf *out, const struct senml_names *names, bool fi
 static enum err encode(struct lw_path base, const struct lw_entries *in, bool etch, struct buf *out)
 {
     struct senml_names names = senml_names_of(base, in);
+    if (!senml_sayable(in, etch))
+        return ERR_UNSUPPORTED;
     cbor_head(out, CBOR_M_ARRAY, in->n);
     for (size_t i = 0; i < in->n; i++)
         put_record(out, &names, i == 0, etch, &in->v[i]);

@@ -110,6 +110,8 @@ static enum err encode(struct lw_path base, const struct lw_entries *in, bool et
     struct senml_names names = senml_names_of(base, in);
     struct json_out j;
     enum err e = ERR_OK;
+    if (!senml_sayable(in, etch))
+        return ERR_UNSUPPORTED;
     json_out_init(&j, out);
     json_open(&j, '[');
     for (size_t i = 0; i < in->n && !e; i++) {
