@@ -133,6 +133,8 @@ test('metrics stand by device, then by folder', () => {
 
 test('a command never goes back from its end', () => {
   const c = (id, state, finished_at = null) => ({ id, state, finished_at, created_at: `2026-01-0${id}` });
+  const [kept] = m.commands_merge([{ ...c(3, 'sent'), by: 'olga' }], [c(3, 'succeeded', 'x')]);
+  assert.equal(kept.by, 'olga', 'who asked is told once and kept');
   const list = m.commands_merge([c(1, 'succeeded', 'x')], [c(1, 'sent'), c(2, 'queued')]);
   assert.deepEqual(list.map((x) => [x.id, x.state]), [[2, 'queued'], [1, 'succeeded']]);
 });
@@ -147,9 +149,10 @@ test('a command tells its steps in order', () => {
 });
 
 test('events keep time order and are told once', () => {
-  const e = (id, at) => ({ id, at, text: '' });
-  const list = m.events_merge([e(1, '2026-01-01')], [e(2, '2026-01-02'), e(1, '2026-01-01')]);
-  assert.deepEqual(list.map((x) => x.id), [2, 1]);
+  const e = (id, at) => ({ id, at, kind: 'status', text: '' });
+  const live = [e(null, '2026-01-01'), e(null, '2026-01-02')];
+  const list = m.events_merge(live, [e(3, '2026-01-03'), e(1, '2026-01-01')]);
+  assert.deepEqual(list.map((x) => [x.id, x.at]), [[3, '2026-01-03'], [null, '2026-01-02'], [1, '2026-01-01']]);
 });
 
 test('a new birth or other counts change the shape, a new age does not', () => {

@@ -91,7 +91,7 @@ export function attach_live(server, world, allowed) {
   world.on('device', (e) => clients.forEach((c) => c.devices.add(e)));
   world.on('value', (v) => clients.forEach((c) => c.values.set(`${v[0]} ${v[1]}`, v)));
   world.on('event', (e) => clients.forEach((c) => c.events.push(e)));
-  world.on('command', (m) => clients.forEach((c) => c.commands.set(m.id, { ...m })));
+  world.on('command', ({ by: _, ...m }) => clients.forEach((c) => c.commands.set(m.id, m)));
   const timer = setInterval(() => clients.forEach((c) => c.tick()), TICK_MS);
   const ping = setInterval(() => clients.forEach((c) => c.send([{ op: 'ping' }])), 15_000);
   return {

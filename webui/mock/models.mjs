@@ -1,7 +1,7 @@
 // models.mjs - a few object models for the mock, in the shape of GET /models.
 
 const R = (id, name, op, type, units = '', range = '', multiple = false, mandatory = false) =>
-  ({ id, name, op, multiple, mandatory, type, range, units });
+  ({ id, name, op, multiple, mandatory, type: type.toLowerCase() || 'none', range, units });
 
 const sensor = () => [
   R(5700, 'Sensor Value', 'R', 'Float', '', '', false, true), // its unit is in 5701

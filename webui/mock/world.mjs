@@ -105,8 +105,8 @@ export class World extends EventEmitter {
     });
     if (kind !== 'never') {
       this.event(endpoint, 'braid', 'status', sentence, null, now - quiet);
-      if (lw) this.event(endpoint, 'lwm2m', 'register', 'Registered for 3600 s with 6 objects', { dialect: 'json', lifetime: 3600 }, now - 720_000);
-      if (sp) this.event(endpoint, 'spb', 'NBIRTH', 'Born with 11 metrics, bdSeq 7', { bd_seq: 7 }, now - 719_000);
+      if (lw) this.event(endpoint, 'lwm2m', 'registered', 'Registered for 3600 s with 6 objects', { dialect: 'json', lifetime: 3600 }, now - 720_000);
+      if (sp) this.event(endpoint, 'sparkplug', 'node_born', 'Born with 11 metrics, bdSeq 7', { bd_seq: 7 }, now - 719_000);
     }
     return d;
   }
@@ -114,7 +114,7 @@ export class World extends EventEmitter {
   event(endpoint, strand, kind, text, detail = null, at = Date.now()) {
     const e = { id: this.next++, at: iso(at), strand, kind, text, detail, endpoint };
     this.events.push(e);
-    this.emit('event', e);
+    this.emit('event', { ...e, id: null });
   }
 
   detail(endpoint) {
@@ -144,7 +144,7 @@ export class World extends EventEmitter {
     const m = d.metrics.find((x) => x.series === series);
     if (r) Object.assign(r, { value, at: iso(at), source });
     if (m) Object.assign(m, { value, at: iso(at), quality: 'good' });
-    this.emit('value', [endpoint, series, at, value, m ? 'good' : null]);
+    this.emit('value', [endpoint, series, at, value, 'good']);
   }
 
   tick() {
@@ -216,7 +216,7 @@ export class World extends EventEmitter {
     c.why = why;
     this.emit('command', c);
     if (c.finished_at) {
-      this.event(c.endpoint, 'command', c.state, `${c.op} ${c.request.path ?? c.request.metric ?? ''}: ${result?.code ?? c.state}`);
+      this.event(c.endpoint, 'command', 'command', `${c.op} ${c.request.path ?? c.request.metric ?? ''}: ${result?.code ?? c.state}`);
     }
   }
 
@@ -268,7 +268,7 @@ export class World extends EventEmitter {
           d.summary.sparkplug.rebirths++;
           d.summary.sparkplug.last_rebirth = { at: iso(Date.now()), cause: 'asked by a person' };
           d.summary.sparkplug.born_at = iso(Date.now());
-          this.event(c.endpoint, 'spb', 'NBIRTH', 'Born with 11 metrics, bdSeq 7');
+          this.event(c.endpoint, 'sparkplug', 'node_born', 'Born with 11 metrics, bdSeq 7');
           this.emit('device', c.endpoint);
           this.step(c, 'observed');
         });

@@ -102,6 +102,10 @@ export const api = {
   fleet: () => request<Fleet>('GET', '/fleet'),
   devices: (cursor?: string | null) =>
     request<Page<DeviceSummary>>('GET', `/devices${query({ limit: 1000, cursor })}`),
+  /** Devices that say nothing, whose sentences age without any live message. */
+  devices_silent: () =>
+    request<Page<DeviceSummary>>(
+      'GET', `/devices${query({ limit: 500, status: 'lost,degraded,sleeping,offline,unknown' })}`),
   device: (endpoint: string) => request<DeviceDetail>('GET', device(endpoint)),
   device_forget: (endpoint: string) => request<null>('DELETE', device(endpoint)),
   series: (endpoint: string) =>

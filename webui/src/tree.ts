@@ -208,5 +208,6 @@ export function metric_tree(
 
 /** The type to write a resource with: the model's word, else what the device sent. */
 export function type_of(row: ResourceRow): string | null {
-  return row.model?.type || row.values[0]?.type || null;
+  const word = row.model?.type || row.values[0]?.type || null;
+  return word === 'none' ? null : word;
 }

@@ -4,7 +4,6 @@
 export type Role = 'viewer' | 'operator' | 'engineer' | 'admin';
 export type Status =
   | 'online' | 'degraded' | 'sleeping' | 'lost' | 'offline' | 'unknown' | 'never';
-export type Strand = 'lwm2m' | 'spb';
 
 /** A value as JSON carries it: integers beyond 2^53 and opaques arrive as strings. */
 export type Value = string | number | boolean | null | Value[] | { [key: string]: Value };
@@ -164,9 +163,10 @@ export interface History {
 }
 
 export interface TimelineItem {
-  id: string | number;
+  /** null on the live socket: it tells an entry before the database has numbered it. */
+  id: string | number | null;
   at: string;
-  strand: 'lwm2m' | 'spb' | 'sparkplug' | 'braid' | 'command';
+  strand: 'lwm2m' | 'sparkplug' | 'braid' | 'command';
   kind: string;
   text: string;
   detail: { [key: string]: Value } | null;
@@ -216,7 +216,8 @@ export interface Command {
   created_at: string;
   sent_at: string | null;
   finished_at: string | null;
-  by: string | null;
+  /** Left out on the live socket. */
+  by?: string | null;
   result: CommandResult | null;
 }
 

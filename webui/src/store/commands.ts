@@ -56,7 +56,7 @@ export function commands_merge(list: Command[], news: Command[]): Command[] {
   for (const c of news) {
     const old = by_id.get(String(c.id));
     if (old && command_ended(old) && !command_ended(c)) continue;
-    by_id.set(String(c.id), c);
+    by_id.set(String(c.id), { ...old, ...c });
   }
   const merged = [...by_id.values()];
   merged.sort((a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : 0));

@@ -14,6 +14,7 @@ import { toast_error } from './ui';
 
 const ORDER_MS = 2000;
 const REST_MS = 15_000;
+const SILENT_MS = 20_000;
 
 let state = fleet_new();
 const rev = signal(0);
@@ -90,6 +91,20 @@ async function read_rest(): Promise<void> {
   }
 }
 
+/** The words about silent devices contain ages; nothing live renews those. */
+async function renew_sentences(): Promise<void> {
+  try {
+    for (const d of (await api.devices_silent()).items) {
+      const old = state.shown.get(d.endpoint);
+      if (!old || old.status !== d.status || old.status_since !== d.status_since) continue;
+      if (old.sentence !== d.sentence) state.shown.set(d.endpoint, { ...old, sentence: d.sentence });
+    }
+    rev.value++;
+  } catch {
+    // The sentences stay as they are, and the next round tries again.
+  }
+}
+
 async function read_info(): Promise<void> {
   try {
     fleet_info.value = await api.fleet();
@@ -119,11 +134,13 @@ export function fleet_open(): () => void {
   };
   const first = setTimeout(rest, 2500);
   const timer = setInterval(rest, REST_MS);
+  const renew = setInterval(() => live_state.peek() === 'live' && void renew_sentences(), SILENT_MS);
   return () => {
     stop_live();
     stop_order();
     clearTimeout(first);
     clearInterval(timer);
+    clearInterval(renew);
     clearTimeout(order_timer);
     order_timer = 0;
   };

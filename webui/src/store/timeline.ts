@@ -15,12 +15,16 @@ export const events_loading = signal(false);
 let owner: string | null = null;
 let open_id = 0;
 
+/** The same entry told live (without an id) and over REST has the same key. */
+export function event_key(e: TimelineItem): string {
+  return `${e.endpoint ?? ''} ${e.at} ${e.kind} ${e.text}`;
+}
+
 export function events_merge(list: TimelineItem[], news: TimelineItem[]): TimelineItem[] {
-  const key = (e: TimelineItem) => `${e.endpoint ?? ''} ${e.id}`;
-  const by_id = new Map(list.map((e) => [key(e), e]));
-  for (const e of news) by_id.set(key(e), e);
-  const merged = [...by_id.values()];
-  merged.sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : Number(b.id) - Number(a.id) || 0));
+  const by_key = new Map(list.map((e) => [event_key(e), e]));
+  for (const e of news) by_key.set(event_key(e), e);
+  const merged = [...by_key.values()];
+  merged.sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
   return merged.slice(0, EVENTS_MAX);
 }
 

@@ -16,13 +16,19 @@ export function registration_line(c: Connect): string {
   return `mosquitto_pub -h ${c.host} -p ${c.plain_port ?? 1883} -q 1 -t lwm2m/${FIRST}/reg -m '${body}'`;
 }
 
+/** The part of the server's own example that says how to reach the broker. */
+function broker_options(c: Connect): string {
+  const told = /^mosquitto_pub (.*?) -t /.exec(c.examples?.mosquitto_pub ?? '')?.[1];
+  return told?.replace(/ -q \d/, '') ?? `-h ${c.host} -p ${c.plain_port ?? 1883}`;
+}
+
 function value_line(c: Connect): string {
   const body = JSON.stringify({ values: [{ path: '/3303/0/5700', value: 21.5 }] });
-  return `mosquitto_pub -h ${c.host} -p ${c.plain_port ?? 1883} -q 1 -t lwm2m/${FIRST}/send -m '${body}'`;
+  return `mosquitto_pub ${broker_options(c)} -q 1 -t lwm2m/${FIRST}/send -m '${body}'`;
 }
 
 function listen_line(c: Connect): string {
-  return `mosquitto_sub -h ${c.host} -p ${c.plain_port ?? 1883} -v -t 'lwm2m/${FIRST}/cmd/#' -t 'lwm2m/${FIRST}/ack/#'`;
+  return `mosquitto_sub ${broker_options(c)} -v -t 'lwm2m/${FIRST}/cmd/#' -t 'lwm2m/${FIRST}/ack/#'`;
 }
 
 function Ports({ c }: { c: Connect }) {

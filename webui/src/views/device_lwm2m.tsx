@@ -174,7 +174,7 @@ function ResourceLine({ tools, row }: { tools: Tools; row: ResourceRow }) {
   const series = row.values[0]?.series;
   return (
     <li class="line">
-      <span class="line-name" title={`${row.path} · ${type_of(row) ?? 'executable'}`}>
+      <span class="line-name" title={`${row.path} · ${row.model?.op === 'E' ? 'executable' : type_of(row) ?? 'unknown type'}`}>
         <span class="rid">{row.id}</span>{row.name}
       </span>
       <span class="line-value">

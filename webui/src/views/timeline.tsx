@@ -3,7 +3,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { value_text } from '../format';
 import { device_href } from '../route';
-import { events, events_loading, events_next, events_older, events_open } from '../store/timeline';
+import { event_key, events, events_loading, events_next, events_older, events_open } from '../store/timeline';
 import type { TimelineItem } from '../types';
 import { Age, Quiet } from '../ui/bits';
 
@@ -17,7 +17,7 @@ const STRANDS: { key: Kind; name: string }[] = [
 const COMPACT = 12;
 
 function kind_of(e: TimelineItem): Kind {
-  return e.strand === 'sparkplug' ? 'spb' : e.strand;
+  return e.strand === 'sparkplug' ? 'spb' : e.strand; // as the style sheet calls it
 }
 
 function Item({ e }: { e: TimelineItem }) {
@@ -57,7 +57,7 @@ export function EventList({ compact = false }: { compact?: boolean }) {
           <button type="button" aria-pressed={only === s.key} onClick={() => set_only(s.key)}>{s.name}</button>
         ))}
       </div>
-      <ol class="events">{shown.map((e) => <Item key={`${e.endpoint ?? ''} ${e.id}`} e={e} />)}</ol>
+      <ol class="events">{shown.map((e) => <Item key={event_key(e)} e={e} />)}</ol>
       {list.length === 0 && <Quiet>{events_loading.value ? 'Reading the timeline' : 'Nothing happened yet.'}</Quiet>}
       {more && (
         <button type="button" class="more-line" disabled={events_loading.value}
