@@ -56,6 +56,7 @@ struct http {
     int static_dir;         /* descriptor, -1: no UI */
     size_t parked_max;
     atomic_size_t parked;
+    atomic_size_t active; /* requests between their first line and their last byte */
     atomic_bool stopping;
 };
 

@@ -12,7 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
+
+#define STOP_MS 5000 /* what requests under way get to finish */
 
 static bool wants_websocket(const struct request *r)
 {
@@ -80,6 +83,7 @@ static int begin_request(struct mg_connection *conn)
 {
     struct http *h = mg_get_user_context_data(conn);
     uint64_t start_us = clock_mono_us();
+    atomic_fetch_add(&h->active, 1);
     struct request r;
     request_init(&r, h, conn);
     bool upgrade = dispatch(&r);
@@ -91,6 +95,7 @@ static int begin_request(struct mg_connection *conn)
                   KI("status", r.status), KV("who", r.who.name), KV("from", r.remote));
     }
     request_fini(&r);
+    atomic_fetch_sub(&h->active, 1);
     return upgrade ? 0
                    : 200; /* the number is for an access log only, and a 401 would end keep-alive */
 }
@@ -218,6 +223,7 @@ enum err http_start(const struct http_parts *parts, struct http **out)
     h->parts = *parts;
     h->static_dir = -1;
     atomic_init(&h->parked, 0);
+    atomic_init(&h->active, 0);
     atomic_init(&h->stopping, false);
     mg_init_library(0);
     enum err e = prepare(h);
@@ -232,12 +238,21 @@ enum err http_start(const struct http_parts *parts, struct http **out)
     return ERR_OK;
 }
 
+/* CivetWeb writes nothing any more once it was told to stop, so answers under way go out first. */
+static void finish_active(struct http *h)
+{
+    uint64_t end = clock_mono_ms() + STOP_MS;
+    while (atomic_load(&h->active) && clock_mono_ms() < end)
+        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000000}, NULL);
+}
+
 void http_stop(struct http *h)
 {
     if (!h)
         return;
     atomic_store(&h->stopping, true);
     ws_close_all(h->live);
+    finish_active(h);
     mg_stop(h->mg);
     mg_exit_library();
     free_all(h);

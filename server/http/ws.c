@@ -51,6 +51,7 @@ struct live_clients {
     struct client *first;
     size_t n;
     bool closing;
+    struct mg_websocket_subprotocols protocols; /* CivetWeb keeps the pointer */
 };
 
 struct live_clients *live_clients_new(struct http *h, size_t limit)
@@ -60,6 +61,7 @@ struct live_clients *live_clients_new(struct http *h, size_t limit)
         return NULL;
     l->http = h;
     l->limit = limit;
+    l->protocols = (struct mg_websocket_subprotocols){1, (const char **)(uintptr_t)subprotocols};
     pthread_mutex_init(&l->lock, NULL);
     return l;
 }
@@ -421,9 +423,8 @@ static void on_close(const struct mg_connection *conn, void *ctx)
 
 void ws_register(struct http *h)
 {
-    struct mg_websocket_subprotocols protocols = {1, (const char **)(uintptr_t)subprotocols};
-    mg_set_websocket_handler_with_subprotocols(h->mg, LIVE_PATH, &protocols, on_connect, on_ready,
-                                               on_data, on_close, h->live);
+    mg_set_websocket_handler_with_subprotocols(h->mg, LIVE_PATH, &h->live->protocols, on_connect,
+                                               on_ready, on_data, on_close, h->live);
 }
 
 void ws_close_all(struct live_clients *l)

@@ -1,0 +1,410 @@
+/* fake_world.h - an engine and a store made of a few variables, so that the HTTP room can be tested
+ * over real sockets without a broker and a database.  Included by one test program: its functions
+ * take the place of the real ones. */
+#ifndef BRAID_TESTS_FAKE_WORLD_H
+#define BRAID_TESTS_FAKE_WORLD_H
+
+#include "engine/engine.h"
+#include "http/http_int.h"
+#include "base/clock.h"
+#include "base/thread.h"
+#include "port/crypto.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct fake_session {
+    char hash[65], csrf[65], user[65];
+    bool alive;
+};
+
+/* What tests set and look at. */
+static struct {
+    pthread_mutex_t lock;
+    struct lw_model *model;
+    bool db_down;
+    struct engine_health health;
+    char admin_hash[CRYPTO_PASSWORD_TEXT];
+    struct fake_session sessions[16];
+    size_t n_sessions;
+    unsigned audits;
+    const char *outcome; /* members a waiter answers; NULL: it never does */
+    enum cmd_state outcome_state;
+    bool sleeping, full;
+    unsigned commands;
+    char last_request[200];
+    char last_key[64];
+    unsigned loans; /* connections out of the pool */
+    unsigned subscribed, unsubscribed, left, resnapshots;
+} world = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+#define FAKE_ID      "11111111-2222-4333-8444-555555555555"
+#define FAKE_DEVICES 25
+
+/* ---- engine ---- */
+
+const struct lw_model *engine_model(const struct engine *e)
+{
+    (void)e;
+    return world.model;
+}
+
+void engine_get_health(struct engine *e, struct engine_health *out)
+{
+    (void)e;
+    *out = world.health;
+}
+
+static char *copy(const char *s)
+{
+    char *p = malloc(strlen(s) + 1);
+    memcpy(p, s, strlen(s) + 1);
+    return p;
+}
+
+/* dev-00 .. dev-24: every third is lost, later ones were seen earlier. */
+enum err engine_list(struct engine *e, uint32_t wait_ms, struct engine_rows *out)
+{
+    (void)e, (void)wait_ms;
+    out->v = calloc(FAKE_DEVICES, sizeof *out->v);
+    out->n = FAKE_DEVICES;
+    for (size_t i = 0; i < out->n; i++) {
+        char name[32], json[96];
+        snprintf(name, sizeof name, "dev-%02zu", i);
+        snprintf(json, sizeof json, "{\"endpoint\":\"%s\"}", name);
+        out->v[i] = (struct engine_row){.endpoint = copy(name),
+                                        .search = copy(i == 7 ? "dev-07 acme corp" : name),
+                                        .status = i % 3 ? "online" : "lost",
+                                        .last_seen_ms = 1000 - (int64_t)i,
+                                        .json = copy(json),
+                                        .json_n = strlen(json)};
+    }
+    return ERR_OK;
+}
+
+void engine_rows_free(struct engine_rows *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        free(r->v[i].endpoint);
+        free(r->v[i].search);
+        free(r->v[i].json);
+    }
+    free(r->v);
+}
+
+static bool known(struct str endpoint)
+{
+    return str_starts(endpoint, "dev-");
+}
+
+enum err engine_device(struct engine *e, struct str endpoint, uint32_t wait_ms, struct buf *json)
+{
+    (void)e, (void)wait_ms;
+    if (!known(endpoint))
+        return ERR_NOTFOUND;
+    buf_printf(json, "{\"endpoint\":\"%.*s\"}", STR_ARG(endpoint));
+    return ERR_OK;
+}
+
+enum err engine_fleet(struct engine *e, uint32_t wait_ms, struct buf *json)
+{
+    (void)e, (void)wait_ms;
+    buf_puts(json, "{\"devices\":25}");
+    return ERR_OK;
+}
+
+enum err engine_device_id(struct engine *e, struct str endpoint, uint32_t wait_ms, int64_t *id,
+                          bool *sleeping)
+{
+    (void)e, (void)wait_ms;
+    *id = 7;
+    *sleeping = world.sleeping;
+    return known(endpoint) ? ERR_OK : ERR_NOTFOUND;
+}
+
+enum err engine_forget(struct engine *e, struct str endpoint, uint32_t wait_ms)
+{
+    (void)e, (void)wait_ms;
+    return !known(endpoint) ? ERR_NOTFOUND : str_is(endpoint, "dev-00") ? ERR_OK : ERR_CONFLICT;
+}
+
+enum err engine_command(struct engine *e, struct str endpoint, struct str id, struct str request,
+                        int64_t created_ms)
+{
+    (void)e, (void)endpoint, (void)id, (void)created_ms;
+    snprintf(world.last_request, sizeof world.last_request, "%.*s", STR_ARG(request));
+    world.commands++;
+    return world.full ? ERR_FULL : ERR_OK;
+}
+
+struct engine_waiter {
+    char unused;
+};
+
+struct engine_waiter *engine_waiter_new(struct engine *e, struct str command_id)
+{
+    (void)e, (void)command_id;
+    return calloc(1, sizeof(struct engine_waiter));
+}
+
+enum err engine_waiter_wait(struct engine_waiter *w, uint32_t wait_ms, enum cmd_state *state,
+                            struct buf *members)
+{
+    (void)w;
+    if (!world.outcome) {
+        nanosleep(&(struct timespec){.tv_nsec = (long)wait_ms * 1000000}, NULL);
+        return ERR_TIMEOUT;
+    }
+    *state = world.outcome_state;
+    buf_puts(members, world.outcome);
+    return ERR_OK;
+}
+
+void engine_waiter_free(struct engine_waiter *w)
+{
+    free(w);
+}
+
+enum err engine_command_cancel(struct engine *e, struct str endpoint, struct str id,
+                               uint32_t wait_ms)
+{
+    (void)e, (void)endpoint, (void)id, (void)wait_ms;
+    return ERR_CONFLICT;
+}
+
+enum err engine_subscribe(struct engine *e, struct live_outbox *o, struct live_sub *s)
+{
+    (void)e;
+    world.subscribed++;
+    struct live_frag *f = live_frag_new((struct str)STR("{\"endpoint\":\"dev-00\"}"));
+    live_push_snapshot(o, s, f, true, 1);
+    live_frag_unref(f);
+    return ERR_OK;
+}
+
+enum err engine_resnapshot(struct engine *e, struct live_outbox *o, struct live_sub *s)
+{
+    (void)e;
+    world.resnapshots++;
+    live_push_snapshot(o, s, NULL, true, 1);
+    return ERR_OK;
+}
+
+void engine_unsubscribe(struct engine *e, struct live_outbox *o, struct live_sub *s)
+{
+    (void)e, (void)o, (void)s;
+    world.unsubscribed++;
+}
+
+void engine_leave(struct engine *e, struct live_outbox *o)
+{
+    (void)e, (void)o;
+    __atomic_fetch_add(&world.left, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- store ---- */
+
+enum err pool_get(struct pool *p, uint32_t wait_ms, struct pg **out)
+{
+    (void)p, (void)wait_ms;
+    if (world.db_down)
+        return ERR_DB;
+    __atomic_fetch_add(&world.loans, 1, __ATOMIC_SEQ_CST);
+    *out = (struct pg *)(uintptr_t)16;
+    return ERR_OK;
+}
+
+void pool_put(struct pool *p, struct pg *db)
+{
+    (void)p, (void)db;
+    __atomic_fetch_sub(&world.loans, 1, __ATOMIC_SEQ_CST);
+}
+
+enum err q_user_hash(struct pg *db, struct str username, char *hash, size_t size,
+                     struct q_identity *out)
+{
+    (void)db;
+    if (!str_is(username, "admin") && !str_is(username, "reader"))
+        return ERR_NOTFOUND;
+    snprintf(hash, size, "%s", world.admin_hash);
+    *out = (struct q_identity){.id = 1};
+    snprintf(out->name, sizeof out->name, "%.*s", STR_ARG(username));
+    snprintf(out->role, sizeof out->role, "%s", str_is(username, "admin") ? "admin" : "viewer");
+    return ERR_OK;
+}
+
+enum err q_session_insert(struct pg *db, struct str token_hash, struct str csrf, int64_t user_id,
+                          int64_t expires_ms, struct str remote)
+{
+    (void)db, (void)user_id, (void)expires_ms, (void)remote;
+    pthread_mutex_lock(&world.lock);
+    struct fake_session *s = &world.sessions[world.n_sessions++ % 16];
+    snprintf(s->hash, sizeof s->hash, "%.*s", STR_ARG(token_hash));
+    snprintf(s->csrf, sizeof s->csrf, "%.*s", STR_ARG(csrf));
+    snprintf(s->user, sizeof s->user, "admin");
+    s->alive = true;
+    pthread_mutex_unlock(&world.lock);
+    return ERR_OK;
+}
+
+enum err q_session(struct pg *db, struct str token_hash, int64_t idle_s, struct q_identity *out)
+{
+    (void)db, (void)idle_s;
+    enum err e = ERR_NOTFOUND;
+    pthread_mutex_lock(&world.lock);
+    for (size_t i = 0; i < 16; i++)
+        if (world.sessions[i].alive && str_is(token_hash, world.sessions[i].hash)) {
+            *out = (struct q_identity){.name = "admin", .role = "admin"};
+            memcpy(out->csrf, world.sessions[i].csrf, sizeof out->csrf);
+            e = ERR_OK;
+        }
+    pthread_mutex_unlock(&world.lock);
+    return e;
+}
+
+enum err q_session_delete(struct pg *db, struct str token_hash)
+{
+    (void)db;
+    pthread_mutex_lock(&world.lock);
+    for (size_t i = 0; i < 16; i++)
+        if (str_is(token_hash, world.sessions[i].hash))
+            world.sessions[i].alive = false;
+    pthread_mutex_unlock(&world.lock);
+    return ERR_OK;
+}
+
+/* The tokens viewer-token, operator-token, engineer-token and admin-token have these roles. */
+enum err q_token(struct pg *db, struct str hash, struct q_identity *out)
+{
+    (void)db;
+    static const char *const roles[] = {"viewer", "operator", "engineer", "admin"};
+    for (size_t i = 0; i < 4; i++) {
+        char token[32], mine[HTTP_HASH_TEXT];
+        snprintf(token, sizeof token, "%s-token", roles[i]);
+        auth_hash(str_of(token), mine);
+        if (!str_is(hash, mine))
+            continue;
+        *out = (struct q_identity){.name = "robot"};
+        snprintf(out->role, sizeof out->role, "%s", roles[i]);
+        return ERR_OK;
+    }
+    return ERR_NOTFOUND;
+}
+
+enum err q_audit(struct pg *db, struct str who, struct str from, struct str action,
+                 struct str target, struct str detail_json)
+{
+    (void)db, (void)who, (void)from, (void)action, (void)target, (void)detail_json;
+    __atomic_fetch_add(&world.audits, 1, __ATOMIC_SEQ_CST);
+    return ERR_OK;
+}
+
+enum err q_command_insert(struct pg *db, const struct command_insert *in, char id[37],
+                          int64_t *created_ms, bool *repeated)
+{
+    (void)db;
+    memcpy(id, FAKE_ID, 37);
+    *created_ms = 1000;
+    *repeated = in->idempotency_key.p && str_is(in->idempotency_key, "again");
+    return in->idempotency_key.p && str_is(in->idempotency_key, "other") ? ERR_CONFLICT : ERR_OK;
+}
+
+enum err q_command(struct pg *db, struct str id, struct json_out *j)
+{
+    (void)db;
+    if (!str_is(id, FAKE_ID)) {
+        json_null(j);
+        return ERR_NOTFOUND;
+    }
+    json_raw(j, (struct str)STR("{\"id\":\"" FAKE_ID "\",\"endpoint\":\"dev-00\",\"state\":"
+                                "\"sent\",\"why\":null,\"result\":null}"));
+    return ERR_OK;
+}
+
+static enum err empty_list(struct json_out *j)
+{
+    json_raw(j, (struct str)STR("{\"items\":[],\"next\":null}"));
+    return ERR_OK;
+}
+
+enum err q_commands(struct pg *db, struct str endpoint, struct str state, struct q_page page,
+                    struct json_out *j)
+{
+    (void)db, (void)endpoint, (void)state, (void)page;
+    return empty_list(j);
+}
+
+enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct q_page page,
+                    struct json_out *j)
+{
+    (void)db, (void)endpoint, (void)kind;
+    return page.cursor.p ? ERR_INVALID : empty_list(j);
+}
+
+enum err q_series(struct pg *db, struct str endpoint, struct json_out *j)
+{
+    (void)db, (void)endpoint;
+    return empty_list(j);
+}
+
+enum err q_history(struct pg *db, const struct q_history *q, struct json_out *j)
+{
+    (void)db;
+    if (!str_is(q->series, "spb:T"))
+        return ERR_NOTFOUND;
+    json_open(j, '{');
+    json_key(j, "from");
+    json_i64(j, q->from_ms);
+    json_key(j, "to");
+    json_i64(j, q->to_ms);
+    json_close(j);
+    return ERR_OK;
+}
+
+enum err q_user_insert(struct pg *db, struct str username, struct str role, struct str hash)
+{
+    (void)db, (void)role, (void)hash;
+    return str_is(username, "admin") ? ERR_EXISTS : ERR_OK;
+}
+
+enum err q_user_password(struct pg *db, struct str username, struct str hash)
+{
+    (void)db, (void)hash;
+    return str_is(username, "admin") ? ERR_OK : ERR_NOTFOUND;
+}
+
+enum err q_user_delete(struct pg *db, struct str username)
+{
+    (void)db;
+    return str_is(username, "admin") ? ERR_CONFLICT : ERR_NOTFOUND;
+}
+
+enum err q_users(struct pg *db, struct json_out *j)
+{
+    (void)db;
+    return empty_list(j);
+}
+
+enum err q_token_insert(struct pg *db, struct str name, struct str role, struct str hash,
+                        struct str by, int64_t expires_ms, int64_t *id)
+{
+    (void)db, (void)name, (void)role, (void)hash, (void)by, (void)expires_ms;
+    *id = 3;
+    return ERR_OK;
+}
+
+enum err q_tokens(struct pg *db, struct json_out *j)
+{
+    (void)db;
+    return empty_list(j);
+}
+
+enum err q_token_delete(struct pg *db, int64_t id)
+{
+    (void)db;
+    return id == 3 ? ERR_OK : ERR_NOTFOUND;
+}
+
+#endif
