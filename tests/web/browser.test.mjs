@@ -30,12 +30,19 @@ after(async () => {
 
 /** A page that remembers every complaint of the browser. */
 async function open(t, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ...options });
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    reducedMotion: 'reduce',
+    ...options,
+  });
   t.after(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(10_000);
   page.complaints = [];
-  page.on('console', (m) => ['error', 'warning'].includes(m.type()) && page.complaints.push(m.text()));
+  page.on(
+    'console',
+    (m) => ['error', 'warning'].includes(m.type()) && page.complaints.push(m.text()),
+  );
   page.on('pageerror', (e) => page.complaints.push(e.message));
   return page;
 }
@@ -48,7 +55,8 @@ async function sign_in(page, path = '/', url = mock.url) {
   await page.locator('main#main').waitFor();
 }
 
-const line = (page, name) => page.locator('li.line', { has: page.locator('.line-name', { hasText: name }) }).first();
+const line = (page, name) =>
+  page.locator('li.line', { has: page.locator('.line-name', { hasText: name }) }).first();
 
 for (const scheme of ['light', 'dark']) {
   for (const width of [1280, 390]) {
@@ -56,9 +64,15 @@ for (const scheme of ['light', 'dark']) {
       const page = await open(t, { colorScheme: scheme, viewport: { width, height: 800 } });
       await sign_in(page);
       for (const [path, sign] of [
-        ['/', '.table .row .chip'], [DEVICE, '.plot canvas'], ['/devices/sim-demo-00005', '.tree .line'],
-        ['/devices/sim-demo-00006', '.tree .line'], ['/timeline', '.event'], ['/connect', '.codeline'],
-        ['/admin', '.plain-list li'], ['/devices/nobody', '.problem'], ['/no/such/page', 'main h1'],
+        ['/', '.table .row .chip'],
+        [DEVICE, '.plot canvas'],
+        ['/devices/sim-demo-00005', '.tree .line'],
+        ['/devices/sim-demo-00006', '.tree .line'],
+        ['/timeline', '.event'],
+        ['/connect', '.codeline'],
+        ['/admin', '.plain-list li'],
+        ['/devices/nobody', '.problem'],
+        ['/no/such/page', 'main h1'],
       ]) {
         const expected = path === '/devices/nobody' ? /404/ : null;
         await page.goto(mock.url + path);
@@ -96,7 +110,9 @@ test('search and counts filter the table and live in the address', async (t) => 
   assert.match(page.url(), /search=00003/);
   await page.keyboard.press('Escape');
   await page.getByRole('link', { name: /Lost/ }).click();
-  await page.waitForFunction(() => [...document.querySelectorAll('.table-body .chip')].every((c) => c.textContent === 'Lost'));
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll('.table-body .chip')].every((c) => c.textContent === 'Lost'),
+  );
   assert.match(page.url(), /status=lost/);
   await page.goBack();
   await page.waitForFunction(() => document.querySelectorAll('.table-body .row').length > 10);
@@ -120,10 +136,10 @@ test('two thousand devices keep only the rows in view', async (t) => {
   const page = await open(t);
   await sign_in(page, '/', large.url);
   await page.getByRole('link', { name: /2.000\s*All devices/ }).waitFor();
-  assert.ok(await page.locator('.table-body .row').count() < 60);
+  assert.ok((await page.locator('.table-body .row').count()) < 60);
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
   await page.getByRole('link', { name: 'sim-demo-02000' }).waitFor();
-  assert.ok(await page.locator('.table-body .row').count() < 60);
+  assert.ok((await page.locator('.table-body .row').count()) < 60);
 });
 
 test('an empty fleet shows how to connect the first device', async (t) => {
@@ -146,11 +162,23 @@ test('one click reads, executes, observes, and shows the device answer', async (
   await line(page, 'Manufacturer').locator('.note-ok', { hasText: '2.05' }).waitFor();
   await line(page, 'Reboot').getByRole('button', { name: 'Execute' }).click();
   await line(page, 'Reboot').locator('.note-ok', { hasText: '2.04' }).waitFor();
-  await line(page, 'Battery Level').getByRole('button', { name: /^Observe/ }).click();
-  await line(page, 'Battery Level').getByRole('button', { name: /^Stop observing/ }).waitFor();
-  await line(page, 'Battery Level').getByRole('button', { name: /^Stop observing/ }).click();
-  await line(page, 'Battery Level').getByRole('button', { name: /^Observe/ }).waitFor();
-  await page.locator('.command').first().locator('.steps .done', { hasText: 'succeeded' }).waitFor();
+  await line(page, 'Battery Level')
+    .getByRole('button', { name: /^Observe/ })
+    .click();
+  await line(page, 'Battery Level')
+    .getByRole('button', { name: /^Stop observing/ })
+    .waitFor();
+  await line(page, 'Battery Level')
+    .getByRole('button', { name: /^Stop observing/ })
+    .click();
+  await line(page, 'Battery Level')
+    .getByRole('button', { name: /^Observe/ })
+    .waitFor();
+  await page
+    .locator('.command')
+    .first()
+    .locator('.steps .done', { hasText: 'succeeded' })
+    .waitFor();
   assert.deepEqual(page.complaints, []);
 });
 
@@ -178,9 +206,15 @@ test('a metric write is followed from request to observation, and a rebirth too'
   await page.getByRole('dialog').getByLabel('Value').fill('23.25');
   await page.keyboard.press('Enter');
   await line(page, 'Setpoint').locator('.value', { hasText: '23.25' }).waitFor();
-  await page.locator('.command', { hasText: 'Setpoint' }).locator('.steps .done', { hasText: 'observed' }).waitFor();
+  await page
+    .locator('.command', { hasText: 'Setpoint' })
+    .locator('.steps .done', { hasText: 'observed' })
+    .waitFor();
   await page.getByRole('button', { name: 'Rebirth', exact: true }).click();
-  await page.locator('.command', { hasText: 'rebirth' }).locator('.steps .done', { hasText: 'observed' }).waitFor();
+  await page
+    .locator('.command', { hasText: 'rebirth' })
+    .locator('.steps .done', { hasText: 'observed' })
+    .waitFor();
 });
 
 test('a refusal of the device is told in words with its code', async (t) => {
@@ -211,7 +245,10 @@ test('curl lines are copied from the menu beside each action', async (t) => {
   await page.getByRole('button', { name: 'More for Manufacturer' }).click();
   await page.getByRole('menuitem', { name: 'Read as curl' }).click();
   const text = await page.evaluate(() => navigator.clipboard.readText());
-  assert.match(text, /^curl -sS -X POST .*sim-demo-00001\/commands\?wait=10.*"op":"read","path":"\/3\/0\/0"/);
+  assert.match(
+    text,
+    /^curl -sS -X POST .*sim-demo-00001\/commands\?wait=10.*"op":"read","path":"\/3\/0\/0"/,
+  );
 });
 
 test('the chart draws several values over the chosen span', async (t) => {
@@ -230,7 +267,11 @@ test('a device of one strand has no empty half', async (t) => {
   await sign_in(page, '/devices/sim-demo-00005');
   await page.locator('.card-lwm2m').waitFor();
   assert.equal(await page.locator('.card-spb').count(), 0);
-  assert.equal(await page.getByText('Sparkplug', { exact: true }).count(), 1, 'only as a filter of the timeline');
+  assert.equal(
+    await page.getByText('Sparkplug', { exact: true }).count(),
+    1,
+    'only as a filter of the timeline',
+  );
 });
 
 test('a lost socket is shown, and everything is fresh after it returns', async (t) => {
@@ -245,7 +286,10 @@ test('a lost socket is shown, and everything is fresh after it returns', async (
   await page.locator('.row', { hasText: 'sim-demo-00002' }).getByText('Unknown').waitFor();
   mock.world.devices.get('sim-demo-00002').summary.status = 'online';
   mock.live.resync();
-  await page.locator('.row', { hasText: 'sim-demo-00002' }).getByText('Online', { exact: true }).waitFor();
+  await page
+    .locator('.row', { hasText: 'sim-demo-00002' })
+    .getByText('Online', { exact: true })
+    .waitFor();
 });
 
 test('a change of state reaches the open page within a second', async (t) => {
@@ -254,7 +298,11 @@ test('a change of state reaches the open page within a second', async (t) => {
   await page.locator('.sentence').waitFor();
   const d = mock.world.devices.get('sim-demo-00011');
   d.up = false;
-  Object.assign(d.summary, { status: 'lost', link: 'lost', sentence: 'Connection lost just now (NDEATH)' });
+  Object.assign(d.summary, {
+    status: 'lost',
+    link: 'lost',
+    sentence: 'Connection lost just now (NDEATH)',
+  });
   const start = Date.now();
   mock.world.emit('device', 'sim-demo-00011');
   await page.locator('.sentence', { hasText: 'Connection lost' }).waitFor();
@@ -268,7 +316,10 @@ test('a viewer sees all and may press nothing', async (t) => {
   await sign_in(page, DEVICE);
   await page.reload();
   await line(page, 'Manufacturer').waitFor();
-  assert.equal(await line(page, 'Manufacturer').getByRole('button', { name: 'Read' }).isDisabled(), true);
+  assert.equal(
+    await line(page, 'Manufacturer').getByRole('button', { name: 'Read' }).isDisabled(),
+    true,
+  );
   assert.equal(await page.getByRole('link', { name: 'Account' }).count(), 1);
 });
 

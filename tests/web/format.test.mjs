@@ -4,14 +4,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compile } from './tools.mjs';
 
-const f = await compile(`export * from './format'; export * from './typed'; export * from './curl';`);
+const f = await compile(
+  `export * from './format'; export * from './typed'; export * from './curl';`,
+);
 
 test('an age counts in the unit a person would use', () => {
   const now = 1_000_000_000;
   for (const [ago, text] of [
-    [0, 'now'], [-5000, 'now'], [1000, '1 s'], [89_000, '89 s'], [90_000, '1 min'], [5_399_000, '89 min'],
-    [5_400_000, '1 h'], [172_799_000, '47 h'], [172_800_000, '2 d'],
-  ]) assert.equal(f.age_text(now - ago, now), text);
+    [0, 'now'],
+    [-5000, 'now'],
+    [1000, '1 s'],
+    [89_000, '89 s'],
+    [90_000, '1 min'],
+    [5_399_000, '89 min'],
+    [5_400_000, '1 h'],
+    [172_799_000, '47 h'],
+    [172_800_000, '2 d'],
+  ])
+    assert.equal(f.age_text(now - ago, now), text);
   assert.equal(f.age_text(null, now), '–');
   assert.equal(f.ago_text(null, now), 'never');
 });
@@ -37,7 +47,14 @@ test('values of every type become one line', () => {
 });
 
 test('rates keep their order of magnitude', () => {
-  for (const [n, text] of [[0, '0'], [0.01, '<0.1'], [1.44, '1.4'], [85.2, '85'], [12_345, '12.3k'], [undefined, '–']]) {
+  for (const [n, text] of [
+    [0, '0'],
+    [0.01, '<0.1'],
+    [1.44, '1.4'],
+    [85.2, '85'],
+    [12_345, '12.3k'],
+    [undefined, '–'],
+  ]) {
     assert.equal(f.rate_text(n), text);
   }
 });
@@ -52,7 +69,10 @@ test('an integer is checked against its width and the range of the model', () =>
 });
 
 test('an integer beyond 2^53 travels as text, unrounded', () => {
-  assert.deepEqual(f.typed_parse('18446744073709551615', 'UInt64'), { ok: true, value: '18446744073709551615' });
+  assert.deepEqual(f.typed_parse('18446744073709551615', 'UInt64'), {
+    ok: true,
+    value: '18446744073709551615',
+  });
   assert.equal(f.typed_parse('18446744073709551616', 'UInt64').ok, false);
 });
 
@@ -76,14 +96,27 @@ test('text keeps its spaces and is measured in bytes', () => {
 
 test('times are taken as dates or as Unix times', () => {
   assert.deepEqual(f.typed_parse('1700000000', 'Time'), { ok: true, value: 1_700_000_000 });
-  assert.deepEqual(f.typed_parse('2023-11-14T22:13:20Z', 'Time'), { ok: true, value: 1_700_000_000 });
-  assert.deepEqual(f.typed_parse('2023-11-14T22:13:20Z', 'DateTime'), { ok: true, value: 1_700_000_000_000 });
+  assert.deepEqual(f.typed_parse('2023-11-14T22:13:20Z', 'Time'), {
+    ok: true,
+    value: 1_700_000_000,
+  });
+  assert.deepEqual(f.typed_parse('2023-11-14T22:13:20Z', 'DateTime'), {
+    ok: true,
+    value: 1_700_000_000_000,
+  });
   assert.equal(f.typed_parse('soon', 'Time').ok, false);
 });
 
 test('a curl line survives quotes in values and holds no secret', () => {
-  const line = f.command_curl('http://h:8080', 'dev@1', { op: 'write', path: '/3/0/15', value: `it's $HOME` });
-  assert.equal(line, 'curl -sS -X POST \'http://h:8080/api/v1/devices/dev%401/commands?wait=10\' '
-    + '-H "Authorization: Bearer $BRAID_TOKEN" -H \'Content-Type: application/json\' '
-    + `-d '{"op":"write","path":"/3/0/15","value":"it'\\''s $HOME"}'`);
+  const line = f.command_curl('http://h:8080', 'dev@1', {
+    op: 'write',
+    path: '/3/0/15',
+    value: `it's $HOME`,
+  });
+  assert.equal(
+    line,
+    "curl -sS -X POST 'http://h:8080/api/v1/devices/dev%401/commands?wait=10' " +
+      '-H "Authorization: Bearer $BRAID_TOKEN" -H \'Content-Type: application/json\' ' +
+      `-d '{"op":"write","path":"/3/0/15","value":"it'\\''s $HOME"}'`,
+  );
 });

@@ -14,7 +14,14 @@ const m = await compile(`
 `);
 
 const device = (endpoint, more = {}) => ({
-  endpoint, status: 'online', sentence: '', last_seen: null, messages_per_s: 0, lwm2m: null, sparkplug: null, ...more,
+  endpoint,
+  status: 'online',
+  sentence: '',
+  last_seen: null,
+  messages_per_s: 0,
+  lwm2m: null,
+  sparkplug: null,
+  ...more,
 });
 const all = { search: '', status: [], sort: 'endpoint' };
 
@@ -42,7 +49,11 @@ test('a resync keeps the old fleet on screen until the new one is whole', () => 
 
 test('a delta merges changes and removes devices', () => {
   const f = m.fleet_new();
-  m.fleet_apply(f, { op: 'snapshot', devices: [device('a', { firmware: '1' }), device('b')], done: true });
+  m.fleet_apply(f, {
+    op: 'snapshot',
+    devices: [device('a', { firmware: '1' }), device('b')],
+    done: true,
+  });
   m.fleet_apply(f, { op: 'delta', devices: [{ endpoint: 'a', status: 'lost' }], removed: ['b'] });
   assert.equal(f.shown.get('a').firmware, '1');
   assert.equal(f.shown.get('a').status, 'lost');
@@ -79,30 +90,86 @@ test('the address says page and filter, both ways', () => {
   const f = { search: 'a b', status: ['lost', 'offline'], sort: '-rate' };
   assert.deepEqual(m.filter_parse(m.filter_href(f).slice(1)), f);
   assert.equal(m.filter_href(all), '/');
-  assert.deepEqual(m.filter_parse('?status=bogus,lost&sort=drop'), { search: '', status: ['lost'], sort: 'endpoint' });
+  assert.deepEqual(m.filter_parse('?status=bogus,lost&sort=drop'), {
+    search: '',
+    status: ['lost'],
+    sort: 'endpoint',
+  });
 });
 
-const models = new Map([[3, {
-  id: 3, name: 'Device', multiple: 'Single', resources: [
-    { id: 0, name: 'Manufacturer', op: 'R', multiple: 'Single', mandatory: 'Optional', type: 'String' },
-    { id: 4, name: 'Reboot', op: 'E', multiple: 'Single', mandatory: 'Mandatory', type: '' },
-    { id: 6, name: 'Power Sources', op: 'R', multiple: 'Multiple', mandatory: 'Optional', type: 'Integer' },
-    { id: 9, name: 'Battery Level', op: 'R', multiple: 'Single', mandatory: 'Optional', type: 'Integer' },
+const models = new Map([
+  [
+    3,
+    {
+      id: 3,
+      name: 'Device',
+      multiple: 'Single',
+      resources: [
+        {
+          id: 0,
+          name: 'Manufacturer',
+          op: 'R',
+          multiple: 'Single',
+          mandatory: 'Optional',
+          type: 'String',
+        },
+        { id: 4, name: 'Reboot', op: 'E', multiple: 'Single', mandatory: 'Mandatory', type: '' },
+        {
+          id: 6,
+          name: 'Power Sources',
+          op: 'R',
+          multiple: 'Multiple',
+          mandatory: 'Optional',
+          type: 'Integer',
+        },
+        {
+          id: 9,
+          name: 'Battery Level',
+          op: 'R',
+          multiple: 'Single',
+          mandatory: 'Optional',
+          type: 'Integer',
+        },
+      ],
+    },
   ],
-}]]);
-const resource = (path, value) => ({ path, series: `lwm2m:${path}`, value, type: null, at: null, source: 'read', observed: false });
+]);
+const resource = (path, value) => ({
+  path,
+  series: `lwm2m:${path}`,
+  value,
+  type: null,
+  at: null,
+  source: 'read',
+  observed: false,
+});
 
 test('the LwM2M tree joins what was told with what the model lets one do', () => {
   const detail = {
     objects: [{ id: 3, name: null, version: '1.2', instances: [0] }],
-    resources: [resource('/3/0/0', 'X'), resource('/3/0/6/0', 1), resource('/3/0/6/1', 5), resource('/26241/2/7', 1)],
+    resources: [
+      resource('/3/0/0', 'X'),
+      resource('/3/0/6/0', 1),
+      resource('/3/0/6/1', 5),
+      resource('/26241/2/7', 1),
+    ],
   };
   const [dev, custom] = m.lwm2m_tree(detail, models);
   assert.equal(dev.name, 'Device');
-  assert.deepEqual(dev.instances[0].rows.map((r) => [r.id, r.values.length, r.optional]),
-    [[0, 1, false], [4, 0, false], [6, 2, false], [9, 0, true]]);
+  assert.deepEqual(
+    dev.instances[0].rows.map((r) => [r.id, r.values.length, r.optional]),
+    [
+      [0, 1, false],
+      [4, 0, false],
+      [6, 2, false],
+      [9, 0, true],
+    ],
+  );
   assert.equal(custom.name, 'Object 26241', 'an object that no model knows is shown all the same');
-  assert.deepEqual(custom.instances.map((i) => i.id), [2]);
+  assert.deepEqual(
+    custom.instances.map((i) => i.id),
+    [2],
+  );
 });
 
 test('a sensor takes its unit from the resource beside it', () => {
@@ -111,7 +178,10 @@ test('a sensor takes its unit from the resource beside it', () => {
 });
 
 test('a Discover brings resources into the tree', () => {
-  const detail = { objects: [{ id: 3, name: 'Device', version: null, instances: [0] }], resources: [] };
+  const detail = {
+    objects: [{ id: 3, name: 'Device', version: null, instances: [0] }],
+    resources: [],
+  };
   const [dev] = m.lwm2m_tree(detail, models, new Set(['/3/0/9', '/3/0/77']));
   assert.equal(dev.instances[0].rows.find((r) => r.id === 9).optional, false);
   assert.equal(dev.instances[0].rows.find((r) => r.id === 77).name, 'Resource 77');
@@ -123,28 +193,68 @@ test('a Discover brings resources into the tree', () => {
 test('metrics stand by device, then by folder', () => {
   const metric = (device, name) => ({ device, name, series: `spb:${device ?? ''}/${name}` });
   const tree = m.metric_tree({
-    metrics: [metric('D2', 'x'), metric(null, 'A/B/c'), metric(null, 'bdSeq'), metric('D1', 'In/T')],
-    sparkplug_devices: [{ device: 'D1', state: 'born' }, { device: 'D3', state: 'dead' }],
+    metrics: [
+      metric('D2', 'x'),
+      metric(null, 'A/B/c'),
+      metric(null, 'bdSeq'),
+      metric('D1', 'In/T'),
+    ],
+    sparkplug_devices: [
+      { device: 'D1', state: 'born' },
+      { device: 'D3', state: 'dead' },
+    ],
   });
-  assert.deepEqual(tree.map((g) => [g.device, g.state]), [[null, null], ['D1', 'born'], ['D2', null], ['D3', 'dead']]);
-  assert.deepEqual(tree[0].folders.map((f) => f.name), ['', 'A / B']);
+  assert.deepEqual(
+    tree.map((g) => [g.device, g.state]),
+    [
+      [null, null],
+      ['D1', 'born'],
+      ['D2', null],
+      ['D3', 'dead'],
+    ],
+  );
+  assert.deepEqual(
+    tree[0].folders.map((f) => f.name),
+    ['', 'A / B'],
+  );
   assert.equal(m.metric_leaf('A/B/c'), 'c');
 });
 
 test('a command never goes back from its end', () => {
-  const c = (id, state, finished_at = null) => ({ id, state, finished_at, created_at: `2026-01-0${id}` });
+  const c = (id, state, finished_at = null) => ({
+    id,
+    state,
+    finished_at,
+    created_at: `2026-01-0${id}`,
+  });
   const [kept] = m.commands_merge([{ ...c(3, 'sent'), by: 'olga' }], [c(3, 'succeeded', 'x')]);
   assert.equal(kept.by, 'olga', 'who asked is told once and kept');
   const list = m.commands_merge([c(1, 'succeeded', 'x')], [c(1, 'sent'), c(2, 'queued')]);
-  assert.deepEqual(list.map((x) => [x.id, x.state]), [[2, 'queued'], [1, 'succeeded']]);
+  assert.deepEqual(
+    list.map((x) => [x.id, x.state]),
+    [
+      [2, 'queued'],
+      [1, 'succeeded'],
+    ],
+  );
 });
 
 test('a command tells its steps in order', () => {
-  const words = (c) => m.command_steps({ finished_at: null, sent_at: null, ...c }).map((s) => (s.done ? s.word : `(${s.word})`)).join(' ');
+  const words = (c) =>
+    m
+      .command_steps({ finished_at: null, sent_at: null, ...c })
+      .map((s) => (s.done ? s.word : `(${s.word})`))
+      .join(' ');
   assert.equal(words({ op: 'read', state: 'queued' }), 'requested (sent) (succeeded)');
   assert.equal(words({ op: 'read', state: 'succeeded' }), 'requested sent succeeded');
-  assert.equal(words({ op: 'metric-write', state: 'accepted' }), 'requested sent accepted (observed)');
-  assert.equal(words({ op: 'write', state: 'failed', sent_at: 'x', finished_at: 'y' }), 'requested sent refused');
+  assert.equal(
+    words({ op: 'metric-write', state: 'accepted' }),
+    'requested sent accepted (observed)',
+  );
+  assert.equal(
+    words({ op: 'write', state: 'failed', sent_at: 'x', finished_at: 'y' }),
+    'requested sent refused',
+  );
   assert.equal(words({ op: 'read', state: 'cancelled', finished_at: 'y' }), 'requested cancelled');
 });
 
@@ -152,7 +262,14 @@ test('events keep time order and are told once', () => {
   const e = (id, at) => ({ id, at, kind: 'status', text: '' });
   const live = [e(null, '2026-01-01'), e(null, '2026-01-02')];
   const list = m.events_merge(live, [e(3, '2026-01-03'), e(1, '2026-01-01')]);
-  assert.deepEqual(list.map((x) => [x.id, x.at]), [[3, '2026-01-03'], [null, '2026-01-02'], [1, '2026-01-01']]);
+  assert.deepEqual(
+    list.map((x) => [x.id, x.at]),
+    [
+      [3, '2026-01-03'],
+      [null, '2026-01-02'],
+      [1, '2026-01-01'],
+    ],
+  );
 });
 
 test('a new birth or other counts change the shape, a new age does not', () => {
@@ -163,7 +280,9 @@ test('a new birth or other counts change the shape, a new age does not', () => {
 
 test('raw and bucketed history become points', () => {
   assert.deepEqual(m.points_from({ bucket_ms: 0, points: [[1, 5]] }), [[1, 5, 5, 5, 1]]);
-  assert.deepEqual(m.points_from({ bucket_ms: 10, points: [[10, 1, 3, 2, 4, 3]] }), [[10, 1, 3, 2, 4]]);
+  assert.deepEqual(m.points_from({ bucket_ms: 10, points: [[10, 1, 3, 2, 4, 3]] }), [
+    [10, 1, 3, 2, 4],
+  ]);
 });
 
 test('a live value widens the open bucket or starts the next', () => {
@@ -182,12 +301,21 @@ test('silence breaks the line, and only the span in view is kept', () => {
   const with_gap = m.points_gaps(points, 0);
   assert.equal(with_gap.length, 7);
   assert.deepEqual(with_gap[4], [4001, null, null, null, 0]);
-  assert.deepEqual(m.points_trim(points, 3500).map((p) => p[0]), [3000, 4000, 60_000, 61_000]);
+  assert.deepEqual(
+    m.points_trim(points, 3500).map((p) => p[0]),
+    [3000, 4000, 60_000, 61_000],
+  );
   assert.deepEqual(m.points_trim(points, 99_000), []);
 });
 
 test('several series share one time axis without inventing values', () => {
-  const [x, , , a, , , b] = m.align([[[1000, 1, 1, 1], [3000, 3, 3, 3]], [[2000, 0, 9, 5]]]);
+  const [x, , , a, , , b] = m.align([
+    [
+      [1000, 1, 1, 1],
+      [3000, 3, 3, 3],
+    ],
+    [[2000, 0, 9, 5]],
+  ]);
   assert.deepEqual(x, [1, 2, 3]);
   assert.deepEqual(a, [1, undefined, 3]);
   assert.deepEqual(b, [undefined, 5, undefined]);

@@ -13,8 +13,14 @@ export const webui = join(here, '..', '..', 'webui');
 const webui_require = createRequire(join(webui, 'package.json'));
 
 const FLAGS = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
 ];
 
 /** What modules touch of the browser while they load; behaviour is tested in a real one. */
@@ -36,8 +42,15 @@ export async function compile(source) {
   try {
     const result = await build({
       stdin: { contents: source, resolveDir: join(webui, 'src'), loader: 'ts' },
-      bundle: true, format: 'esm', platform: 'neutral', mainFields: ['module', 'main'], write: false,
-      banner: { js: BROWSER }, jsx: 'automatic', jsxImportSource: 'preact', loader: { '.css': 'empty' },
+      bundle: true,
+      format: 'esm',
+      platform: 'neutral',
+      mainFields: ['module', 'main'],
+      write: false,
+      banner: { js: BROWSER },
+      jsx: 'automatic',
+      jsxImportSource: 'preact',
+      loader: { '.css': 'empty' },
     });
     const file = join(dir, 'module.mjs');
     await writeFile(file, result.outputFiles[0].contents);
@@ -48,7 +61,9 @@ export async function compile(source) {
 }
 
 function playwright() {
-  const places = [here, join(here, '..', 'e2e'), webui, process.env.BRAID_PLAYWRIGHT].filter(Boolean);
+  const places = [here, join(here, '..', 'e2e'), webui, process.env.BRAID_PLAYWRIGHT].filter(
+    Boolean,
+  );
   for (const place of places) {
     try {
       return createRequire(join(place, 'package.json'))('playwright-core');
@@ -56,11 +71,14 @@ function playwright() {
       if (e.code !== 'MODULE_NOT_FOUND') throw e;
     }
   }
-  throw new Error('playwright-core is missing: npm ci in tests/e2e, or set BRAID_PLAYWRIGHT to a folder that has it');
+  throw new Error(
+    'playwright-core is missing: npm ci in tests/e2e, or set BRAID_PLAYWRIGHT to a folder that has it',
+  );
 }
 
 export async function browser_start() {
-  const executablePath = process.env.BRAID_CHROMIUM
-    ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+  const executablePath =
+    process.env.BRAID_CHROMIUM ??
+    ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
   return playwright().chromium.launch({ executablePath, args: FLAGS });
 }

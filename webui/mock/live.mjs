@@ -36,7 +36,8 @@ class Client {
     const s = this.subscriptions.get(id);
     let devices = [];
     if (s.topic === 'fleet') devices = [...this.world.devices.values()].map((d) => d.summary);
-    if (s.topic === 'device') devices = s.endpoints.map((e) => this.world.detail(e)).filter(Boolean);
+    if (s.topic === 'device')
+      devices = s.endpoints.map((e) => this.world.detail(e)).filter(Boolean);
     do {
       const part = devices.splice(0, CHUNK);
       this.send([{ op: 'snapshot', id, ver: s.ver, devices: part, done: devices.length === 0 }]);
@@ -57,7 +58,8 @@ class Client {
       out.devices = [...this.devices].filter(mine).map((e) => this.world.devices.get(e).summary);
     }
     if (s.topic === 'device') out.values = [...this.values.values()].filter((v) => mine(v[0]));
-    if (s.topic !== 'fleet' && s.topic !== 'commands') out.events = this.events.filter((e) => mine(e.endpoint));
+    if (s.topic !== 'fleet' && s.topic !== 'commands')
+      out.events = this.events.filter((e) => mine(e.endpoint));
     if (s.topic === 'device' || s.topic === 'commands') {
       out.commands = [...this.commands.values()].filter((c) => mine(c.endpoint));
     }
@@ -81,7 +83,8 @@ export function attach_live(server, world, allowed) {
   const wss = new WebSocketServer({ noServer: true });
   const clients = new Set();
   server.on('upgrade', (req, socket, head) => {
-    if (req.url !== '/api/v1/live' || !allowed(req)) return socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n');
+    if (req.url !== '/api/v1/live' || !allowed(req))
+      return socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n');
     wss.handleUpgrade(req, socket, head, (ws) => {
       const c = new Client(ws, world);
       clients.add(c);

@@ -1,7 +1,15 @@
 // models.mjs - a few object models for the mock, in the shape of GET /models.
 
-const R = (id, name, op, type, units = '', range = '', multiple = false, mandatory = false) =>
-  ({ id, name, op, multiple, mandatory, type: type.toLowerCase() || 'none', range, units });
+const R = (id, name, op, type, units = '', range = '', multiple = false, mandatory = false) => ({
+  id,
+  name,
+  op,
+  multiple,
+  mandatory,
+  type: type.toLowerCase() || 'none',
+  range,
+  units,
+});
 
 const sensor = () => [
   R(5700, 'Sensor Value', 'R', 'Float', '', '', false, true), // its unit is in 5701
@@ -12,8 +20,15 @@ const sensor = () => [
   R(5750, 'Application Type', 'RW', 'String'),
 ];
 
-const object = (id, name, version, multiple, resources) =>
-  ({ id, name, version, urn: `urn:oma:lwm2m:oma:${id}:${version}`, multiple, mandatory: id < 4, resources });
+const object = (id, name, version, multiple, resources) => ({
+  id,
+  name,
+  version,
+  urn: `urn:oma:lwm2m:oma:${id}:${version}`,
+  multiple,
+  mandatory: id < 4,
+  resources,
+});
 
 export const models = [
   object(1, 'LwM2M Server', '1.2', true, [

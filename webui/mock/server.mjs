@@ -15,9 +15,15 @@ import { models } from './models.mjs';
 import { World } from './world.mjs';
 
 const dist = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
-export const CSP = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-  + "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
-const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
+export const CSP =
+  "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+  "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+};
 const COOKIE = 'braid_session=mock';
 
 class Problem extends Error {
@@ -32,71 +38,164 @@ const page = (items) => ({ items, next: null });
 
 function routes(world, state) {
   const device = (endpoint) => {
-    if (!world.devices.has(endpoint)) throw new Problem(404, 'device_unknown', `No device is called ${endpoint}.`);
+    if (!world.devices.has(endpoint))
+      throw new Problem(404, 'device_unknown', `No device is called ${endpoint}.`);
     return endpoint;
   };
   const session = () => ({ username: 'admin', role: state.role, csrf: 'mock-csrf' });
   const newest = (list, q) => page(list.slice(-Number(q.get('limit') ?? 100)).reverse());
   return [
     ['GET', /^\/session$/, () => session()],
-    ['DELETE', /^\/session$/, (_, { res }) => { res.setHeader('Set-Cookie', 'braid_session=; Max-Age=0; Path=/'); return null; }],
-    ['GET', /^\/fleet$/, () => {
-      const all = [...world.devices.values()].map((d) => d.summary);
-      const by_status = {};
-      for (const d of all) by_status[d.status] = (by_status[d.status] ?? 0) + 1;
-      const rate = all.reduce((n, d) => n + d.messages_per_s, 0);
-      return {
-        devices: all.length, by_status, lwm2m_active: all.filter((d) => d.lwm2m?.state === 'registered').length,
-        sparkplug_online: all.filter((d) => d.sparkplug?.state === 'born').length, messages_per_s: rate, metrics_per_s: rate * 3,
-        broker: { sparkplug: 'up', lwm2m: 'up', since: new Date(world.started).toISOString() },
-        database: state.database, started_at: new Date(world.started).toISOString(), version: 'mock',
-      };
-    }],
+    [
+      'DELETE',
+      /^\/session$/,
+      (_, { res }) => {
+        res.setHeader('Set-Cookie', 'braid_session=; Max-Age=0; Path=/');
+        return null;
+      },
+    ],
+    [
+      'GET',
+      /^\/fleet$/,
+      () => {
+        const all = [...world.devices.values()].map((d) => d.summary);
+        const by_status = {};
+        for (const d of all) by_status[d.status] = (by_status[d.status] ?? 0) + 1;
+        const rate = all.reduce((n, d) => n + d.messages_per_s, 0);
+        return {
+          devices: all.length,
+          by_status,
+          lwm2m_active: all.filter((d) => d.lwm2m?.state === 'registered').length,
+          sparkplug_online: all.filter((d) => d.sparkplug?.state === 'born').length,
+          messages_per_s: rate,
+          metrics_per_s: rate * 3,
+          broker: { sparkplug: 'up', lwm2m: 'up', since: new Date(world.started).toISOString() },
+          database: state.database,
+          started_at: new Date(world.started).toISOString(),
+          version: 'mock',
+        };
+      },
+    ],
     ['GET', /^\/devices$/, () => page([...world.devices.values()].map((d) => d.summary))],
     ['GET', /^\/devices\/([^/]+)$/, (m) => world.detail(device(m[1]))],
-    ['DELETE', /^\/devices\/([^/]+)$/, (m) => {
-      const d = world.devices.get(device(m[1]));
-      if (d.up) throw new Problem(409, 'device_active', 'The device is up; it would come back at once.');
-      world.devices.delete(m[1]);
-      return null;
-    }],
-    ['GET', /^\/devices\/([^/]+)\/history$/, (m, { q }) => world.history(
-      device(m[1]), q.get('series'), Date.parse(q.get('from')), Date.parse(q.get('to')), Number(q.get('points') ?? 500))],
-    ['GET', /^\/devices\/([^/]+)\/timeline$/, (m, { q }) => newest(world.events.filter((e) => e.endpoint === device(m[1])), q)],
+    [
+      'DELETE',
+      /^\/devices\/([^/]+)$/,
+      (m) => {
+        const d = world.devices.get(device(m[1]));
+        if (d.up)
+          throw new Problem(409, 'device_active', 'The device is up; it would come back at once.');
+        world.devices.delete(m[1]);
+        return null;
+      },
+    ],
+    [
+      'GET',
+      /^\/devices\/([^/]+)\/history$/,
+      (m, { q }) =>
+        world.history(
+          device(m[1]),
+          q.get('series'),
+          Date.parse(q.get('from')),
+          Date.parse(q.get('to')),
+          Number(q.get('points') ?? 500),
+        ),
+    ],
+    [
+      'GET',
+      /^\/devices\/([^/]+)\/timeline$/,
+      (m, { q }) =>
+        newest(
+          world.events.filter((e) => e.endpoint === device(m[1])),
+          q,
+        ),
+    ],
     ['GET', /^\/timeline$/, (_, { q }) => newest(world.events, q)],
-    ['GET', /^\/devices\/([^/]+)\/commands$/, (m) => page(world.commands.filter((c) => c.endpoint === device(m[1])))],
-    ['POST', /^\/devices\/([^/]+)\/commands$/, (m, { body, res }) => {
-      if (!body?.op) throw new Problem(422, 'invalid', 'The body names no op.');
-      if (body.path?.startsWith('/70000')) throw new Problem(422, 'invalid_path', 'Object ids end at 65535.');
-      res.statusCode = 202;
-      return world.command(device(m[1]), body, 'admin');
-    }],
+    [
+      'GET',
+      /^\/devices\/([^/]+)\/commands$/,
+      (m) => page(world.commands.filter((c) => c.endpoint === device(m[1]))),
+    ],
+    [
+      'POST',
+      /^\/devices\/([^/]+)\/commands$/,
+      (m, { body, res }) => {
+        if (!body?.op) throw new Problem(422, 'invalid', 'The body names no op.');
+        if (body.path?.startsWith('/70000'))
+          throw new Problem(422, 'invalid_path', 'Object ids end at 65535.');
+        res.statusCode = 202;
+        return world.command(device(m[1]), body, 'admin');
+      },
+    ],
     ['GET', /^\/commands\/([^/]+)$/, (m) => world.commands.find((c) => c.id === m[1])],
-    ['POST', /^\/commands\/([^/]+)\/cancel$/, (m) => {
-      const c = world.commands.find((x) => x.id === m[1]);
-      if (!world.cancel(c)) throw new Problem(409, 'command_not_queued', 'It was sent already.');
-      return c;
-    }],
+    [
+      'POST',
+      /^\/commands\/([^/]+)\/cancel$/,
+      (m) => {
+        const c = world.commands.find((x) => x.id === m[1]);
+        if (!world.cancel(c)) throw new Problem(409, 'command_not_queued', 'It was sent already.');
+        return c;
+      },
+    ],
     ['GET', /^\/models$/, () => ({ objects: models })],
-    ['GET', /^\/connect$/, (_, { req }) => ({
-      host: (req.headers.host ?? '127.0.0.1').split(':')[0], tls_port: 8883, tls_password_port: 8884, plain_port: 1883,
-      websocket_port: 9001, host_id: 'braid', examples: { lwm2m_topic: 'lwm2m/ENDPOINT/reg', sparkplug_topic: 'spBv1.0/GROUP/NBIRTH/ENDPOINT' },
-    })],
+    [
+      'GET',
+      /^\/connect$/,
+      (_, { req }) => ({
+        host: (req.headers.host ?? '127.0.0.1').split(':')[0],
+        tls_port: 8883,
+        tls_password_port: 8884,
+        plain_port: 1883,
+        websocket_port: 9001,
+        host_id: 'braid',
+        examples: {
+          lwm2m_topic: 'lwm2m/ENDPOINT/reg',
+          sparkplug_topic: 'spBv1.0/GROUP/NBIRTH/ENDPOINT',
+        },
+      }),
+    ],
     ['GET', /^\/users$/, () => page(state.users)],
-    ['POST', /^\/users$/, (_, { body }) => {
-      if (state.users.some((u) => u.username === body.username)) throw new Problem(409, 'user_exists', 'This name is taken.');
-      state.users.push({ username: body.username, role: body.role });
-      return state.users.at(-1);
-    }],
-    ['DELETE', /^\/users\/([^/]+)$/, (m) => { state.users = state.users.filter((u) => u.username !== m[1]); return null; }],
+    [
+      'POST',
+      /^\/users$/,
+      (_, { body }) => {
+        if (state.users.some((u) => u.username === body.username))
+          throw new Problem(409, 'user_exists', 'This name is taken.');
+        state.users.push({ username: body.username, role: body.role });
+        return state.users.at(-1);
+      },
+    ],
+    [
+      'DELETE',
+      /^\/users\/([^/]+)$/,
+      (m) => {
+        state.users = state.users.filter((u) => u.username !== m[1]);
+        return null;
+      },
+    ],
     ['POST', /^\/users\/([^/]+)\/password$/, () => null],
     ['GET', /^\/tokens$/, () => page(state.tokens)],
-    ['POST', /^\/tokens$/, (_, { body }) => {
-      const t = { id: String(state.tokens.length + 1), ...body, created_at: new Date().toISOString() };
-      state.tokens.push(t);
-      return { ...t, token: 'braid_mocktoken' };
-    }],
-    ['DELETE', /^\/tokens\/([^/]+)$/, (m) => { state.tokens = state.tokens.filter((t) => t.id !== m[1]); return null; }],
+    [
+      'POST',
+      /^\/tokens$/,
+      (_, { body }) => {
+        const t = {
+          id: String(state.tokens.length + 1),
+          ...body,
+          created_at: new Date().toISOString(),
+        };
+        state.tokens.push(t);
+        return { ...t, token: 'braid_mocktoken' };
+      },
+    ],
+    [
+      'DELETE',
+      /^\/tokens\/([^/]+)$/,
+      (m) => {
+        state.tokens = state.tokens.filter((t) => t.id !== m[1]);
+        return null;
+      },
+    ],
   ];
 }
 
@@ -142,7 +241,8 @@ async function api(req, res, url, table) {
 
 async function file(res, pathname) {
   const wanted = normalize(pathname).replace(/^(\.\.[/\\])+/, '');
-  let name = extname(wanted) && /^\/(assets\/|icon\.svg|index\.html)/.test(wanted) ? wanted : '/index.html';
+  let name =
+    extname(wanted) && /^\/(assets\/|icon\.svg|index\.html)/.test(wanted) ? wanted : '/index.html';
   let bytes;
   try {
     bytes = await readFile(join(dist, name));
@@ -158,23 +258,45 @@ async function file(res, pathname) {
 export async function mock_start({ port = 0, devices = 10 } = {}) {
   const world = new World(devices);
   const state = {
-    role: 'admin', database: { state: 'up', since: new Date().toISOString(), spooled_rows: 0 },
-    users: [{ username: 'admin', role: 'admin' }, { username: 'olga', role: 'operator' }], tokens: [],
+    role: 'admin',
+    database: { state: 'up', since: new Date().toISOString(), spooled_rows: 0 },
+    users: [
+      { username: 'admin', role: 'admin' },
+      { username: 'olga', role: 'operator' },
+    ],
+    tokens: [],
   };
   const table = routes(world, state);
   const server = createServer((req, res) => {
     const url = new URL(req.url, 'http://mock');
     res.setHeader('Content-Security-Policy', CSP);
     res.setHeader('X-Content-Type-Options', 'nosniff');
-    const work = url.pathname.startsWith('/api/') ? api(req, res, url, table) : file(res, url.pathname);
-    work.catch((e) => json(res, e.status ?? 500, {
-      type: 'about:blank', title: e.message, status: e.status ?? 500, code: e.code ?? 'mock', detail: e.message, ...e.extra,
-    }, 'application/problem+json'));
+    const work = url.pathname.startsWith('/api/')
+      ? api(req, res, url, table)
+      : file(res, url.pathname);
+    work.catch((e) =>
+      json(
+        res,
+        e.status ?? 500,
+        {
+          type: 'about:blank',
+          title: e.message,
+          status: e.status ?? 500,
+          code: e.code ?? 'mock',
+          detail: e.message,
+          ...e.extra,
+        },
+        'application/problem+json',
+      ),
+    );
   });
   const live = attach_live(server, world, signed_in);
   await new Promise((ok, no) => server.once('error', no).listen(port, '127.0.0.1', ok));
   return {
-    url: `http://127.0.0.1:${server.address().port}`, world, state, live,
+    url: `http://127.0.0.1:${server.address().port}`,
+    world,
+    state,
+    live,
     close: async () => {
       world.close();
       live.close();

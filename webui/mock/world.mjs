@@ -10,25 +10,65 @@ import { models } from './models.mjs';
 const iso = (ms) => (ms ? new Date(ms).toISOString() : null);
 const round = (n) => Math.round(n * 100) / 100;
 /** The same signal for history and live values, so that the chart's tail fits its past. */
-const signal = (base, ms) => round(base + 3 * Math.sin((ms / 86_400_000) * 6.283) + Math.sin(ms / 97_000) * 0.6 + Math.sin(ms / 1700) * 0.1);
+const signal = (base, ms) =>
+  round(
+    base +
+      3 * Math.sin((ms / 86_400_000) * 6.283) +
+      Math.sin(ms / 97_000) * 0.6 +
+      Math.sin(ms / 1700) * 0.1,
+  );
 
 function resources(name, temp) {
   return [
-    ['/1/0/0', 101, 'integer'], ['/1/0/1', 3600, 'integer'], ['/1/0/6', true, 'boolean'], ['/1/0/7', 'UQ', 'string'],
-    ['/3/0/0', 'IoT Testing Corp', 'string'], ['/3/0/1', 'SimDevice-temperature_sensor', 'string'],
-    ['/3/0/2', `SN-${name.slice(-5)}`, 'string'], ['/3/0/3', '1.4.2', 'string'],
-    ['/3/0/6/0', 1, 'integer'], ['/3/0/6/1', 5, 'integer'], ['/3/0/9', 87, 'integer'],
-    ['/3/0/11/0', 0, 'integer'], ['/3/0/13', Math.floor(Date.now() / 1000), 'time'], ['/3/0/16', 'UQ', 'string'],
-    ['/4/0/0', 21, 'integer'], ['/4/0/2', -67, 'integer'], ['/4/0/4/0', '10.0.0.17', 'string'],
-    ['/5/0/1', '', 'string'], ['/5/0/3', 0, 'integer'], ['/5/0/5', 0, 'integer'],
-    ['/3303/0/5700', temp, 'float'], ['/3303/0/5701', 'Cel', 'string'], ['/3303/0/5601', temp - 3, 'float'],
-    ['/3303/0/5602', temp + 4, 'float'], ['/3304/0/5700', 44.5, 'float'], ['/3304/0/5701', '%RH', 'string'],
-  ].map(([path, value, type]) => ({ path, series: `lwm2m:${path}`, value, type, at: iso(Date.now() - 40_000), source: 'registration', observed: path === '/3303/0/5700' }));
+    ['/1/0/0', 101, 'integer'],
+    ['/1/0/1', 3600, 'integer'],
+    ['/1/0/6', true, 'boolean'],
+    ['/1/0/7', 'UQ', 'string'],
+    ['/3/0/0', 'IoT Testing Corp', 'string'],
+    ['/3/0/1', 'SimDevice-temperature_sensor', 'string'],
+    ['/3/0/2', `SN-${name.slice(-5)}`, 'string'],
+    ['/3/0/3', '1.4.2', 'string'],
+    ['/3/0/6/0', 1, 'integer'],
+    ['/3/0/6/1', 5, 'integer'],
+    ['/3/0/9', 87, 'integer'],
+    ['/3/0/11/0', 0, 'integer'],
+    ['/3/0/13', Math.floor(Date.now() / 1000), 'time'],
+    ['/3/0/16', 'UQ', 'string'],
+    ['/4/0/0', 21, 'integer'],
+    ['/4/0/2', -67, 'integer'],
+    ['/4/0/4/0', '10.0.0.17', 'string'],
+    ['/5/0/1', '', 'string'],
+    ['/5/0/3', 0, 'integer'],
+    ['/5/0/5', 0, 'integer'],
+    ['/3303/0/5700', temp, 'float'],
+    ['/3303/0/5701', 'Cel', 'string'],
+    ['/3303/0/5601', temp - 3, 'float'],
+    ['/3303/0/5602', temp + 4, 'float'],
+    ['/3304/0/5700', 44.5, 'float'],
+    ['/3304/0/5701', '%RH', 'string'],
+  ].map(([path, value, type]) => ({
+    path,
+    series: `lwm2m:${path}`,
+    value,
+    type,
+    at: iso(Date.now() - 40_000),
+    source: 'registration',
+    observed: path === '/3303/0/5700',
+  }));
 }
 
 function metrics(temp) {
-  const m = (device, name, datatype, value, unit = null, writable = false, quality = 'good') =>
-    ({ series: `spb:${device ?? ''}/${name}`, device, name, datatype, value, quality, at: iso(Date.now()), unit, writable });
+  const m = (device, name, datatype, value, unit = null, writable = false, quality = 'good') => ({
+    series: `spb:${device ?? ''}/${name}`,
+    device,
+    name,
+    datatype,
+    value,
+    quality,
+    at: iso(Date.now()),
+    unit,
+    writable,
+  });
   return [
     m(null, 'Node Control/Rebirth', 'Boolean', false, null, true),
     m(null, 'Properties/Hardware', 'String', 'rev C'),
@@ -52,9 +92,24 @@ export class World extends EventEmitter {
     this.commands = [];
     this.events = [];
     this.next = 1;
-    const cases = ['both', 'both', 'fault', 'sleeper', 'lwm2m', 'spb', 'lost', 'offline', 'degraded', 'never'];
+    const cases = [
+      'both',
+      'both',
+      'fault',
+      'sleeper',
+      'lwm2m',
+      'spb',
+      'lost',
+      'offline',
+      'degraded',
+      'never',
+    ];
     for (let i = 1; i <= size; i++) {
-      this.add(`sim-demo-${String(i).padStart(5, '0')}`, i <= cases.length ? cases[i - 1] : i % 17 ? 'both' : 'lost', i);
+      this.add(
+        `sim-demo-${String(i).padStart(5, '0')}`,
+        i <= cases.length ? cases[i - 1] : i % 17 ? 'both' : 'lost',
+        i,
+      );
     }
     this.timer = setInterval(() => this.tick(), 1000);
   }
@@ -69,44 +124,129 @@ export class World extends EventEmitter {
     const temp = 18 + (i % 9);
     const lw = kind !== 'spb' && kind !== 'never';
     const sp = kind !== 'lwm2m' && kind !== 'never' && kind !== 'short';
-    const status = { both: 'online', fault: 'online', sleeper: 'sleeping', lwm2m: 'online', spb: 'online', lost: 'lost', offline: 'offline', degraded: 'degraded', never: 'never' }[kind];
+    const status = {
+      both: 'online',
+      fault: 'online',
+      sleeper: 'sleeping',
+      lwm2m: 'online',
+      spb: 'online',
+      lost: 'lost',
+      offline: 'offline',
+      degraded: 'degraded',
+      never: 'never',
+    }[kind];
     const sentence = {
-      both: 'Online; both strands are up', fault: 'Online; both strands are up', spb: 'Online; born 12 min ago',
-      sleeper: 'Sleeping since 4 min; commands wait until it wakes', lwm2m: 'Online; registered for 56 more minutes',
+      both: 'Online; both strands are up',
+      fault: 'Online; both strands are up',
+      spb: 'Online; born 12 min ago',
+      sleeper: 'Sleeping since 4 min; commands wait until it wakes',
+      lwm2m: 'Online; registered for 56 more minutes',
       lost: 'Connection lost 40 s ago (NDEATH); the LwM2M lifetime runs 58 more minutes',
       offline: 'Offline; de-registered and said goodbye in order 3 h ago',
-      degraded: 'Degraded; the LwM2M registration expired 2 min ago, Sparkplug is up', never: 'Never seen; its certificate was issued 2 d ago',
+      degraded: 'Degraded; the LwM2M registration expired 2 min ago, Sparkplug is up',
+      never: 'Never seen; its certificate was issued 2 d ago',
     }[kind];
     const quiet = { sleeper: 240_000, lost: 40_000, offline: 10_800_000 }[kind] ?? 500;
     const up = status === 'online' || status === 'degraded';
     const d = {
-      endpoint, status, sentence, link: kind === 'lost' ? 'lost' : kind === 'never' ? 'unknown' : 'up',
-      status_since: iso(now - 720_000), last_seen: kind === 'never' ? null : iso(now - quiet),
+      endpoint,
+      status,
+      sentence,
+      link: kind === 'lost' ? 'lost' : kind === 'never' ? 'unknown' : 'up',
+      status_since: iso(now - 720_000),
+      last_seen: kind === 'never' ? null : iso(now - quiet),
       fault: kind === 'fault' ? 'Pump blocked: flow below 2 l/min for 30 s' : null,
-      manufacturer: lw ? 'IoT Testing Corp' : null, model: lw ? 'SimDevice-temperature_sensor' : null,
-      firmware: lw ? '1.4.2' : null, serial: lw ? `SN-${endpoint.slice(-5)}` : null,
+      manufacturer: lw ? 'IoT Testing Corp' : null,
+      model: lw ? 'SimDevice-temperature_sensor' : null,
+      firmware: lw ? '1.4.2' : null,
+      serial: lw ? `SN-${endpoint.slice(-5)}` : null,
       messages_per_s: up ? 1 + (i % 4) * 0.4 : 0,
-      lwm2m: lw ? {
-        state: kind === 'offline' ? 'deregistered' : kind === 'degraded' ? 'expired' : 'registered',
-        dialect: i % 3 ? 'json' : 'oma', version: '1.2', lifetime: 3600, binding: 'UQ', queue_mode: kind === 'sleeper',
-        registered_at: iso(now - 720_000), updated_at: iso(now - 90_000), expires_at: iso(now + 3_400_000), observations: 1, resources: 25,
-      } : null,
-      sparkplug: sp ? {
-        state: kind === 'lost' || kind === 'offline' ? 'dead' : 'born', group: 'sim', edge_node: endpoint, bd_seq: 7, seq: 41,
-        born_at: iso(now - 720_000), died_at: kind === 'lost' ? iso(now - 40_000) : null, conformant: i !== 6, devices: 2,
-        devices_born: 2, metrics: 11, rebirths: 1, last_rebirth: { at: iso(now - 600_000), cause: 'sequence gap, 12 expected, 15 received' },
-      } : null,
+      lwm2m: lw
+        ? {
+            state:
+              kind === 'offline' ? 'deregistered' : kind === 'degraded' ? 'expired' : 'registered',
+            dialect: i % 3 ? 'json' : 'oma',
+            version: '1.2',
+            lifetime: 3600,
+            binding: 'UQ',
+            queue_mode: kind === 'sleeper',
+            registered_at: iso(now - 720_000),
+            updated_at: iso(now - 90_000),
+            expires_at: iso(now + 3_400_000),
+            observations: 1,
+            resources: 25,
+          }
+        : null,
+      sparkplug: sp
+        ? {
+            state: kind === 'lost' || kind === 'offline' ? 'dead' : 'born',
+            group: 'sim',
+            edge_node: endpoint,
+            bd_seq: 7,
+            seq: 41,
+            born_at: iso(now - 720_000),
+            died_at: kind === 'lost' ? iso(now - 40_000) : null,
+            conformant: i !== 6,
+            devices: 2,
+            devices_born: 2,
+            metrics: 11,
+            rebirths: 1,
+            last_rebirth: {
+              at: iso(now - 600_000),
+              cause: 'sequence gap, 12 expected, 15 received',
+            },
+          }
+        : null,
     };
     const rs = lw ? resources(endpoint, temp) : [];
-    const objects = lw ? [1, 3, 4, 5, 3303, 3304].map((id) => ({ id, name: models.find((m) => m.id === id).name, version: models.find((m) => m.id === id).version, instances: [0] })) : [];
+    const objects = lw
+      ? [1, 3, 4, 5, 3303, 3304].map((id) => ({
+          id,
+          name: models.find((m) => m.id === id).name,
+          version: models.find((m) => m.id === id).version,
+          instances: [0],
+        }))
+      : [];
     this.devices.set(endpoint, {
-      summary: d, resources: rs, objects, metrics: sp ? metrics(temp) : [], temp, kind, up,
-      observations: lw ? [{ token: 'o1', path: '/3303/0/5700', since: iso(now - 700_000), last_notify: iso(now), notifies: 12 }] : [],
+      summary: d,
+      resources: rs,
+      objects,
+      metrics: sp ? metrics(temp) : [],
+      temp,
+      kind,
+      up,
+      observations: lw
+        ? [
+            {
+              token: 'o1',
+              path: '/3303/0/5700',
+              since: iso(now - 700_000),
+              last_notify: iso(now),
+              notifies: 12,
+            },
+          ]
+        : [],
     });
     if (kind !== 'never') {
       this.event(endpoint, 'braid', 'status', sentence, null, now - quiet);
-      if (lw) this.event(endpoint, 'lwm2m', 'registered', 'Registered for 3600 s with 6 objects', { dialect: 'json', lifetime: 3600 }, now - 720_000);
-      if (sp) this.event(endpoint, 'sparkplug', 'node_born', 'Born with 11 metrics, bdSeq 7', { bd_seq: 7 }, now - 719_000);
+      if (lw)
+        this.event(
+          endpoint,
+          'lwm2m',
+          'registered',
+          'Registered for 3600 s with 6 objects',
+          { dialect: 'json', lifetime: 3600 },
+          now - 720_000,
+        );
+      if (sp)
+        this.event(
+          endpoint,
+          'sparkplug',
+          'node_born',
+          'Born with 11 metrics, bdSeq 7',
+          { bd_seq: 7 },
+          now - 719_000,
+        );
     }
     return d;
   }
@@ -126,13 +266,26 @@ export class World extends EventEmitter {
       evidence: {
         lwm2m: s.lwm2m && { at: s.last_seen, kind: 'notify' },
         sparkplug: s.sparkplug && { at: s.last_seen, kind: 'DDATA' },
-        link: { at: s.last_seen, kind: s.link === 'lost' ? 'NDEATH' : 'message', detail: s.link === 'lost' ? 'NDEATH' : 'a message' },
+        link: {
+          at: s.last_seen,
+          kind: s.link === 'lost' ? 'NDEATH' : 'message',
+          detail: s.link === 'lost' ? 'NDEATH' : 'a message',
+        },
       },
-      objects: d.objects, resources: d.resources, observations: d.observations,
-      sparkplug_devices: s.sparkplug ? [
-        { device: 'D1', state: s.sparkplug.state, born_at: s.sparkplug.born_at, died_at: null },
-        { device: 'D2', state: s.sparkplug.state === 'born' ? 'stale' : 'dead', born_at: s.sparkplug.born_at, died_at: null },
-      ] : [],
+      objects: d.objects,
+      resources: d.resources,
+      observations: d.observations,
+      sparkplug_devices: s.sparkplug
+        ? [
+            { device: 'D1', state: s.sparkplug.state, born_at: s.sparkplug.born_at, died_at: null },
+            {
+              device: 'D2',
+              state: s.sparkplug.state === 'born' ? 'stale' : 'dead',
+              born_at: s.sparkplug.born_at,
+              died_at: null,
+            },
+          ]
+        : [],
       metrics: d.metrics,
     };
   }
@@ -184,8 +337,17 @@ export class World extends EventEmitter {
 
   command(endpoint, request, by) {
     const c = {
-      id: `c${this.next++}`, endpoint, op: request.op, request, state: 'queued', why: null,
-      created_at: iso(Date.now()), sent_at: null, finished_at: null, by, result: null,
+      id: `c${this.next++}`,
+      endpoint,
+      op: request.op,
+      request,
+      state: 'queued',
+      why: null,
+      created_at: iso(Date.now()),
+      sent_at: null,
+      finished_at: null,
+      by,
+      result: null,
     };
     this.commands.unshift(c);
     const d = this.devices.get(endpoint);
@@ -216,7 +378,12 @@ export class World extends EventEmitter {
     c.why = why;
     this.emit('command', c);
     if (c.finished_at) {
-      this.event(c.endpoint, 'command', 'command', `${c.op} ${c.request.path ?? c.request.metric ?? ''}: ${result?.code ?? c.state}`);
+      this.event(
+        c.endpoint,
+        'command',
+        'command',
+        `${c.op} ${c.request.path ?? c.request.metric ?? ''}: ${result?.code ?? c.state}`,
+      );
     }
   }
 
@@ -232,30 +399,56 @@ export class World extends EventEmitter {
     switch (c.op) {
       case 'read': {
         const found = d.resources.filter(under);
-        if (!found.length) return this.step(c, 'failed', { code: '4.04', error: 'not found' }, 'The device answered 4.04: not found');
+        if (!found.length)
+          return this.step(
+            c,
+            'failed',
+            { code: '4.04', error: 'not found' },
+            'The device answered 4.04: not found',
+          );
         for (const x of found) this.set(c.endpoint, x.series, x.value, 'read');
-        return this.step(c, 'succeeded', { code: '2.05', values: found.map(({ path, value, type }) => ({ path, value, type })) });
+        return this.step(c, 'succeeded', {
+          code: '2.05',
+          values: found.map(({ path, value, type }) => ({ path, value, type })),
+        });
       }
       case 'write':
         this.set(c.endpoint, `lwm2m:${r.path}`, r.value, 'write');
         return this.step(c, 'succeeded', { code: '2.04' });
       case 'observe':
-        d.observations.push({ token: `o${this.next++}`, path: r.path, since: iso(Date.now()), last_notify: null, notifies: 0 });
+        d.observations.push({
+          token: `o${this.next++}`,
+          path: r.path,
+          since: iso(Date.now()),
+          last_notify: null,
+          notifies: 0,
+        });
         d.summary.lwm2m.observations = d.observations.length;
         this.emit('device', c.endpoint);
-        return this.step(c, 'succeeded', { code: '2.05', values: d.resources.filter(under).map(({ path, value, type }) => ({ path, value, type })) });
+        return this.step(c, 'succeeded', {
+          code: '2.05',
+          values: d.resources.filter(under).map(({ path, value, type }) => ({ path, value, type })),
+        });
       case 'cancel':
         d.observations = d.observations.filter((o) => o.token !== r.observation);
         d.summary.lwm2m.observations = d.observations.length;
         this.emit('device', c.endpoint);
         return this.step(c, 'succeeded', { code: '2.05' });
       case 'discover':
-        return this.step(c, 'succeeded', { code: '2.05', links: d.resources.filter(under).map((x) => ({ path: x.path, attributes: {} })) });
+        return this.step(c, 'succeeded', {
+          code: '2.05',
+          links: d.resources.filter(under).map((x) => ({ path: x.path, attributes: {} })),
+        });
       case 'create':
         d.objects.find((o) => `/${o.id}` === r.path)?.instances.push(r.instance);
         return this.step(c, 'succeeded', { code: '2.01', path: `${r.path}/${r.instance}` });
       case 'delete':
-        return this.step(c, 'failed', { code: '4.05', error: 'method not allowed' }, 'The device answered 4.05: method not allowed');
+        return this.step(
+          c,
+          'failed',
+          { code: '4.05', error: 'method not allowed' },
+          'The device answered 4.05: method not allowed',
+        );
       case 'metric-write':
         this.step(c, 'accepted');
         return this.later(300, () => {

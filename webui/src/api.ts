@@ -5,8 +5,22 @@
 // 401 anywhere ends the session once, through `on_signed_out`.
 
 import type {
-  Command, CommandRequest, Connect, DeviceDetail, DeviceSummary, Fleet, History, ModelObject, Page,
-  Problem, Role, Series, Session, TimelineItem, Token, User,
+  Command,
+  CommandRequest,
+  Connect,
+  DeviceDetail,
+  DeviceSummary,
+  Fleet,
+  History,
+  ModelObject,
+  Page,
+  Problem,
+  Role,
+  Series,
+  Session,
+  TimelineItem,
+  Token,
+  User,
 } from './types';
 
 export class ApiError extends Error {
@@ -43,7 +57,12 @@ function note_clock(response: Response): void {
   skew_ms = Math.abs(skew) > 2500 ? skew : 0;
 }
 
-async function request<T>(method: string, path: string, body?: unknown, keep401 = false): Promise<T> {
+async function request<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  keep401 = false,
+): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET' && csrf) headers['X-Braid-CSRF'] = csrf;
@@ -105,18 +124,28 @@ export const api = {
   /** Devices that say nothing, whose sentences age without any live message. */
   devices_silent: () =>
     request<Page<DeviceSummary>>(
-      'GET', `/devices${query({ limit: 500, status: 'lost,degraded,sleeping,offline,unknown' })}`),
+      'GET',
+      `/devices${query({ limit: 500, status: 'lost,degraded,sleeping,offline,unknown' })}`,
+    ),
   device: (endpoint: string) => request<DeviceDetail>('GET', device(endpoint)),
   device_forget: (endpoint: string) => request<null>('DELETE', device(endpoint)),
   series: (endpoint: string) =>
     request<Page<Series>>('GET', `${device(endpoint)}/series${query({ limit: 1000 })}`),
   history: (endpoint: string, series: string, from: number, to: number, points: number) =>
-    request<History>('GET', `${device(endpoint)}/history${query({
-      series, from: new Date(from).toISOString(), to: new Date(to).toISOString(), points,
-    })}`),
+    request<History>(
+      'GET',
+      `${device(endpoint)}/history${query({
+        series,
+        from: new Date(from).toISOString(),
+        to: new Date(to).toISOString(),
+        points,
+      })}`,
+    ),
   timeline: (endpoint: string | null, cursor?: string | null, limit = 50) =>
     request<Page<TimelineItem>>(
-      'GET', `${endpoint ? device(endpoint) : ''}/timeline${query({ limit, cursor })}`),
+      'GET',
+      `${endpoint ? device(endpoint) : ''}/timeline${query({ limit, cursor })}`,
+    ),
 
   command_send: (endpoint: string, body: CommandRequest) =>
     request<Command>('POST', `${device(endpoint)}/commands`, body),

@@ -6,7 +6,13 @@
 
 import type { History } from './types';
 
-export type Point = [ts: number, min: number | null, max: number | null, avg: number | null, n: number];
+export type Point = [
+  ts: number,
+  min: number | null,
+  max: number | null,
+  avg: number | null,
+  n: number,
+];
 export type Column = (number | null | undefined)[];
 
 const GAP_FACTOR = 6;
@@ -35,7 +41,11 @@ export function points_push(points: Point[], bucket_ms: number, ts: number, v: n
   } else if (last && bucket_ms > 0 && ts < last[0] + bucket_ms && last[3] !== null) {
     const n = last[4] + 1;
     points[points.length - 1] = [
-      last[0], Math.min(last[1] ?? v, v), Math.max(last[2] ?? v, v), last[3] + (v - last[3]) / n, n,
+      last[0],
+      Math.min(last[1] ?? v, v),
+      Math.max(last[2] ?? v, v),
+      last[3] + (v - last[3]) / n,
+      n,
     ];
   } else {
     const start = bucket_ms > 0 ? ts - (ts % bucket_ms) : ts;

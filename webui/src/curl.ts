@@ -4,7 +4,9 @@
 import type { CommandRequest } from './types';
 
 export function shell_quote(s: string): string {
-  return /^[A-Za-z0-9_./:@=?&%+,-]+$/.test(s) && !/[?&]/.test(s) ? s : `'${s.replaceAll("'", `'\\''`)}'`;
+  return /^[A-Za-z0-9_./:@=?&%+,-]+$/.test(s) && !/[?&]/.test(s)
+    ? s
+    : `'${s.replaceAll("'", `'\\''`)}'`;
 }
 
 export function curl_text(origin: string, method: string, path: string, body?: unknown): string {
@@ -19,5 +21,9 @@ export function curl_text(origin: string, method: string, path: string, body?: u
 
 export function command_curl(origin: string, endpoint: string, body: CommandRequest): string {
   return curl_text(
-    origin, 'POST', `/devices/${encodeURIComponent(endpoint)}/commands?wait=10`, body);
+    origin,
+    'POST',
+    `/devices/${encodeURIComponent(endpoint)}/commands?wait=10`,
+    body,
+  );
 }

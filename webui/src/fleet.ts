@@ -66,8 +66,15 @@ export function fleet_matches(d: DeviceSummary, f: FleetFilter): boolean {
 const by_text = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 const by_endpoint = (a: DeviceSummary, b: DeviceSummary) => by_text(a.endpoint, b.endpoint);
 /** What needs a person first: trouble before rest, rest before health. */
-const URGENCY: Record<Status, number> =
-  { lost: 0, degraded: 1, unknown: 2, offline: 3, never: 4, sleeping: 5, online: 6 };
+const URGENCY: Record<Status, number> = {
+  lost: 0,
+  degraded: 1,
+  unknown: 2,
+  offline: 3,
+  never: 4,
+  sleeping: 5,
+  online: 6,
+};
 
 const ORDER: Record<Sort, (a: DeviceSummary, b: DeviceSummary) => number> = {
   endpoint: by_endpoint,
@@ -85,7 +92,12 @@ export function fleet_list(devices: Iterable<DeviceSummary>, f: FleetFilter): st
 
 /** The rows of a long list that need to exist: [first, last), with some spare on both sides. */
 export function window_rows(
-  total: number, row_px: number, top_px: number, view_px: number, spare = 8): [number, number] {
+  total: number,
+  row_px: number,
+  top_px: number,
+  view_px: number,
+  spare = 8,
+): [number, number] {
   const first = Math.max(0, Math.floor(-top_px / row_px) - spare);
   const last = Math.min(total, Math.ceil((view_px - top_px) / row_px) + spare);
   return [Math.min(first, total), Math.max(last, Math.min(first, total))];

@@ -144,7 +144,10 @@ export function live_retry(): void {
 
 /** live_subscribe calls `handler` with each batch until the returned function is called. */
 export function live_subscribe(
-  topic: LiveTopic, endpoints: string[] | null, handler: LiveHandler): () => void {
+  topic: LiveTopic,
+  endpoints: string[] | null,
+  handler: LiveHandler,
+): () => void {
   const s: Subscription = { id: `${topic}-${next_id++}`, topic, endpoints, handler };
   subscriptions.set(s.id, s);
   ask(s);

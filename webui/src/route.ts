@@ -19,8 +19,15 @@ export interface FleetFilter {
   sort: Sort;
 }
 
-export const STATUSES: Status[] =
-  ['online', 'degraded', 'sleeping', 'lost', 'offline', 'unknown', 'never'];
+export const STATUSES: Status[] = [
+  'online',
+  'degraded',
+  'sleeping',
+  'lost',
+  'offline',
+  'unknown',
+  'never',
+];
 const SORTS: Sort[] = ['endpoint', 'status', '-last_seen', '-rate'];
 
 export function route_parse(path: string): Route {
@@ -66,7 +73,7 @@ export function filter_href(f: FleetFilter): string {
   return s ? `/?${s}` : '/';
 }
 
-// ---- the browser's side --------------------------------------------------------------------------
+// ---- the browser's side -------------------------------------------------------------------------
 
 export const route = signal<Route>(route_parse(location.pathname));
 export const filter = signal<FleetFilter>(filter_parse(location.search));

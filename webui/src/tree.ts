@@ -1,7 +1,12 @@
 // tree.ts - flat lists from the server into the trees people look at. Pure.
 
 import type {
-  DeviceDetail, Metric, ModelObject, ModelResource, Resource, SubDevice,
+  DeviceDetail,
+  Metric,
+  ModelObject,
+  ModelResource,
+  Resource,
+  SubDevice,
 } from './types';
 
 export type Models = Map<number, ModelObject>;
@@ -14,7 +19,7 @@ export function is_mandatory(x: { mandatory: boolean | string }): boolean {
   return x.mandatory === true || x.mandatory === 'Mandatory';
 }
 
-// ---- LwM2M ---------------------------------------------------------------------------------------
+// ---- LwM2M --------------------------------------------------------------------------------------
 
 export interface ResourceRow {
   path: string;
@@ -56,7 +61,10 @@ const UNIT_ID = 5701;
 const MEASURED = new Set([5700, 5601, 5602, 5603, 5604]);
 
 /** Where the unit of `path` is told: by the model, or by a sibling resource to look at. */
-export function unit_source(models: Models, path: string): { unit: string } | { series: string } | null {
+export function unit_source(
+  models: Models,
+  path: string,
+): { unit: string } | { series: string } | null {
   const units = resource_model(models, path)?.units;
   if (units) return { unit: units };
   const [object, instance, resource = -1] = path_ids(path);
@@ -75,13 +83,23 @@ export function resource_name(models: Models, path: string): string {
 }
 
 function rows_of(
-  base: string, told: Map<string, Resource[]>, model: ModelObject | null,
-  present: ReadonlySet<string>): ResourceRow[] {
+  base: string,
+  told: Map<string, Resource[]>,
+  model: ModelObject | null,
+  present: ReadonlySet<string>,
+): ResourceRow[] {
   const rows = new Map<number, ResourceRow>();
   for (const [path, values] of told) {
     const id = path_ids(path)[2] ?? 0;
     const m = model?.resources.find((r) => r.id === id) ?? null;
-    rows.set(id, { path, id, name: m?.name ?? `Resource ${id}`, model: m, values, optional: false });
+    rows.set(id, {
+      path,
+      id,
+      name: m?.name ?? `Resource ${id}`,
+      model: m,
+      values,
+      optional: false,
+    });
   }
   for (const m of model?.resources ?? []) {
     if (rows.has(m.id)) continue;
@@ -93,7 +111,12 @@ function rows_of(
     const ids = path_ids(path);
     if (ids.length !== 3 || !path.startsWith(`${base}/`) || rows.has(ids[2]!)) continue;
     rows.set(ids[2]!, {
-      path, id: ids[2]!, name: `Resource ${ids[2]}`, model: null, values: [], optional: false,
+      path,
+      id: ids[2]!,
+      name: `Resource ${ids[2]}`,
+      model: null,
+      values: [],
+      optional: false,
     });
   }
   return [...rows.values()].sort((a, b) => a.id - b.id);
@@ -102,8 +125,10 @@ function rows_of(
 /** lwm2m_tree joins what the device told with what the models define.
  *  `present`: resource paths a Discover named. */
 export function lwm2m_tree(
-  detail: Pick<DeviceDetail, 'objects' | 'resources'>, models: Models,
-  present: ReadonlySet<string> = new Set()): ObjectNode[] {
+  detail: Pick<DeviceDetail, 'objects' | 'resources'>,
+  models: Models,
+  present: ReadonlySet<string> = new Set(),
+): ObjectNode[] {
   const told = new Map<string, Map<string, Resource[]>>();
   for (const r of detail.resources) {
     const ids = path_ids(r.path);
@@ -120,20 +145,28 @@ export function lwm2m_tree(
     if (!o.instances.includes(iid)) o.instances.push(iid);
     objects.set(oid, o);
   }
-  return [...objects.values()].sort((a, b) => a.id - b.id).map((o) => {
-    const model = models.get(o.id) ?? null;
-    return {
-      id: o.id,
-      path: `/${o.id}`,
-      name: o.name ?? model?.name ?? `Object ${o.id}`,
-      version: o.version,
-      model,
-      instances: o.instances.sort((a, b) => a - b).map((i) => {
-        const path = `/${o.id}/${i}`;
-        return { path, id: i, rows: rows_of(path, told.get(path) ?? new Map(), model, present) };
-      }),
-    };
-  });
+  return [...objects.values()]
+    .sort((a, b) => a.id - b.id)
+    .map((o) => {
+      const model = models.get(o.id) ?? null;
+      return {
+        id: o.id,
+        path: `/${o.id}`,
+        name: o.name ?? model?.name ?? `Object ${o.id}`,
+        version: o.version,
+        model,
+        instances: o.instances
+          .sort((a, b) => a - b)
+          .map((i) => {
+            const path = `/${o.id}/${i}`;
+            return {
+              path,
+              id: i,
+              rows: rows_of(path, told.get(path) ?? new Map(), model, present),
+            };
+          }),
+      };
+    });
 }
 
 /** Paths out of a Discover answer, which is CoRE link text or a list of links. */
@@ -149,7 +182,7 @@ export function links_paths(links: unknown): string[] {
     .filter((p) => p.startsWith('/'));
 }
 
-// ---- Sparkplug -----------------------------------------------------------------------------------
+// ---- Sparkplug ----------------------------------------------------------------------------------
 
 export interface Folder {
   name: string;
@@ -187,7 +220,8 @@ function folders_of(metrics: Metric[]): Folder[] {
 
 /** Node first, then its devices by name; in each, folders by path. */
 export function metric_tree(
-  detail: Pick<DeviceDetail, 'metrics' | 'sparkplug_devices'>): MetricGroup[] {
+  detail: Pick<DeviceDetail, 'metrics' | 'sparkplug_devices'>,
+): MetricGroup[] {
   const by_device = new Map<string | null, Metric[]>([[null, []]]);
   for (const d of detail.sparkplug_devices) by_device.set(d.device, []);
   for (const m of detail.metrics) {
@@ -201,7 +235,7 @@ export function metric_tree(
     .filter(([device, list]) => device !== null || list.length)
     .map(([device, list]) => ({
       device,
-      state: device === null ? null : state.get(device) ?? null,
+      state: device === null ? null : (state.get(device) ?? null),
       folders: folders_of(list),
     }));
 }

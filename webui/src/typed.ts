@@ -7,7 +7,7 @@ import type { Value } from './types';
 
 export type Parsed = { ok: true; value: Value } | { ok: false; why: string };
 export type Kind =
-  | 'integer' | 'float' | 'boolean' | 'text' | 'time' | 'datetime' | 'opaque' | 'objlnk';
+  'integer' | 'float' | 'boolean' | 'text' | 'time' | 'datetime' | 'opaque' | 'objlnk';
 
 const WIDTH: Record<string, [bigint, bigint]> = {
   int8: [-128n, 127n],

@@ -2,8 +2,7 @@
 // Names stay as they are on the wire (snake_case), so that a value seen in curl is found here.
 
 export type Role = 'viewer' | 'operator' | 'engineer' | 'admin';
-export type Status =
-  | 'online' | 'degraded' | 'sleeping' | 'lost' | 'offline' | 'unknown' | 'never';
+export type Status = 'online' | 'degraded' | 'sleeping' | 'lost' | 'offline' | 'unknown' | 'never';
 
 /** A value as JSON carries it: integers beyond 2^53 and opaques arrive as strings. */
 export type Value = string | number | boolean | null | Value[] | { [key: string]: Value };
@@ -174,8 +173,16 @@ export interface TimelineItem {
 }
 
 export type CommandState =
-  | 'queued' | 'sent' | 'accepted' | 'observed' | 'succeeded' | 'failed' | 'timed_out'
-  | 'expired' | 'cancelled' | 'unknown';
+  | 'queued'
+  | 'sent'
+  | 'accepted'
+  | 'observed'
+  | 'succeeded'
+  | 'failed'
+  | 'timed_out'
+  | 'expired'
+  | 'cancelled'
+  | 'unknown';
 
 export interface PathValue {
   path: string;
@@ -277,11 +284,15 @@ export interface Problem {
   command?: Command;
 }
 
-// ---- live socket ---------------------------------------------------------------------------------
+// ---- live socket --------------------------------------------------------------------------------
 
 export type LiveTopic = 'fleet' | 'device' | 'commands' | 'timeline';
 export type LiveValue = [
-  endpoint: string, series: string, ts_ms: number, value: Value, quality?: Quality | null,
+  endpoint: string,
+  series: string,
+  ts_ms: number,
+  value: Value,
+  quality?: Quality | null,
 ];
 
 export interface LiveOp {

@@ -56,7 +56,9 @@ function choices(d: DeviceDetail, unit_of: (series: string) => string | null): C
 /** The value a person most likely wants first: a sensor reading, observed, a fraction. */
 function first_choice(d: DeviceDetail): string | null {
   const score = (series: string, type: string | null, observed: boolean) =>
-    (/\/5700$/.test(series) ? 4 : 0) + (observed ? 2 : 0) + (/float|double/i.test(type ?? '') ? 3 : 0);
+    (/\/5700$/.test(series) ? 4 : 0) +
+    (observed ? 2 : 0) +
+    (/float|double/i.test(type ?? '') ? 3 : 0);
   const all = [
     ...d.resources.map((r) => ({ s: r.series, n: score(r.series, r.type, r.observed) })),
     ...d.metrics.map((m) => ({ s: m.series, n: score(m.series, m.datatype, false) })),
@@ -66,7 +68,9 @@ function first_choice(d: DeviceDetail): string | null {
 }
 
 function replace(series: string, change: Partial<Drawn>): void {
-  chart_drawn.value = chart_drawn.peek().map((d) => (d.series === series ? { ...d, ...change } : d));
+  chart_drawn.value = chart_drawn
+    .peek()
+    .map((d) => (d.series === series ? { ...d, ...change } : d));
 }
 
 async function load(series: string): Promise<void> {
@@ -79,8 +83,14 @@ async function load(series: string): Promise<void> {
     if (ep !== endpoint || range !== chart_range.peek()) return;
     const points = points_from(h);
     const tail = chart_drawn.peek().find((d) => d.series === series)?.points ?? [];
-    for (const p of tail) if (p[3] !== null && p[0] > to) points_push(points, h.bucket_ms, p[0], p[3]);
-    replace(series, { points, bucket_ms: h.bucket_ms, loading: false, ...(h.unit && { unit: h.unit }) });
+    for (const p of tail)
+      if (p[3] !== null && p[0] > to) points_push(points, h.bucket_ms, p[0], p[3]);
+    replace(series, {
+      points,
+      bucket_ms: h.bucket_ms,
+      loading: false,
+      ...(h.unit && { unit: h.unit }),
+    });
   } catch (e) {
     replace(series, { loading: false });
     toast_error(e);
@@ -95,8 +105,10 @@ export function chart_toggle(series: string): void {
     return;
   }
   const unit = chart_choices.peek().find((c) => c.series === series)?.unit ?? null;
-  chart_drawn.value =
-    [...now.slice(-(DRAWN_MAX - 1)), { series, unit, bucket_ms: 0, points: [], loading: true }];
+  chart_drawn.value = [
+    ...now.slice(-(DRAWN_MAX - 1)),
+    { series, unit, bucket_ms: 0, points: [], loading: true },
+  ];
   void load(series);
 }
 

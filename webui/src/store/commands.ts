@@ -20,7 +20,15 @@ export interface Action {
 
 const LIST_MAX = 300;
 const POLL_MS = 1500;
-const ENDED = new Set(['succeeded', 'failed', 'timed_out', 'expired', 'cancelled', 'unknown', 'observed']);
+const ENDED = new Set([
+  'succeeded',
+  'failed',
+  'timed_out',
+  'expired',
+  'cancelled',
+  'unknown',
+  'observed',
+]);
 
 const TROUBLE = new Set(['failed', 'timed_out', 'expired', 'unknown']);
 
@@ -106,7 +114,10 @@ function poll(id: string | number, mine: number): void {
 
 /** command_run sends `request`; the outcome is read from `actions` and `commands`. */
 export async function command_run(
-  endpoint: string, request: CommandRequest, key = action_key(request)): Promise<void> {
+  endpoint: string,
+  request: CommandRequest,
+  key = action_key(request),
+): Promise<void> {
   const mine = generation;
   const started: Action = { request, started_ms: server_now(), command: null, error: null };
   set_action(key, started);

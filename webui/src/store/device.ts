@@ -11,7 +11,14 @@ import type { ApiError } from '../api';
 import { live_state, live_subscribe } from '../live';
 import { links_paths, unit_source, type Models } from '../tree';
 import type {
-  Command, DeviceDetail, DeviceSummary, LiveOp, ModelObject, PathValue, Quality, Value,
+  Command,
+  DeviceDetail,
+  DeviceSummary,
+  LiveOp,
+  ModelObject,
+  PathValue,
+  Quality,
+  Value,
 } from '../types';
 import { time_ms } from '../format';
 import { chart_close, chart_open, chart_tail } from './chart';
@@ -56,7 +63,12 @@ export function resource_unit(path: string): string | null {
   return typeof told === 'string' && told ? told : null;
 }
 
-function set_cell(series: string, value: Value, quality: Quality | null, at_ms: number | null): void {
+function set_cell(
+  series: string,
+  value: Value,
+  quality: Quality | null,
+  at_ms: number | null,
+): void {
   const c = cell(series);
   const old = c.peek();
   if (old.at_ms !== null && at_ms !== null && at_ms < old.at_ms) return;
@@ -103,8 +115,19 @@ export function shape_key(d: DeviceSummary): string {
   const l = d.lwm2m;
   const s = d.sparkplug;
   return JSON.stringify([
-    d.link, d.status, l?.resources, l?.observations, l?.registered_at, l?.state,
-    s?.metrics, s?.devices, s?.devices_born, s?.born_at, s?.died_at, s?.state, s?.rebirths,
+    d.link,
+    d.status,
+    l?.resources,
+    l?.observations,
+    l?.registered_at,
+    l?.state,
+    s?.metrics,
+    s?.devices,
+    s?.devices_born,
+    s?.born_at,
+    s?.died_at,
+    s?.state,
+    s?.rebirths,
   ]);
 }
 
@@ -152,7 +175,14 @@ function take_results(values: PathValue[], at_ms: number): void {
 }
 
 const RESHAPES = new Set([
-  'discover', 'create', 'delete', 'observe', 'observe-composite', 'cancel', 'write-attributes', 'write',
+  'discover',
+  'create',
+  'delete',
+  'observe',
+  'observe-composite',
+  'cancel',
+  'write-attributes',
+  'write',
 ]);
 
 function command_finished(c: Command): void {

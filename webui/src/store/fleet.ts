@@ -97,7 +97,8 @@ async function renew_sentences(): Promise<void> {
     for (const d of (await api.devices_silent()).items) {
       const old = state.shown.get(d.endpoint);
       if (!old || old.status !== d.status || old.status_since !== d.status_since) continue;
-      if (old.sentence !== d.sentence) state.shown.set(d.endpoint, { ...old, sentence: d.sentence });
+      if (old.sentence !== d.sentence)
+        state.shown.set(d.endpoint, { ...old, sentence: d.sentence });
     }
     rev.value++;
   } catch {
@@ -134,7 +135,10 @@ export function fleet_open(): () => void {
   };
   const first = setTimeout(rest, 2500);
   const timer = setInterval(rest, REST_MS);
-  const renew = setInterval(() => live_state.peek() === 'live' && void renew_sentences(), SILENT_MS);
+  const renew = setInterval(
+    () => live_state.peek() === 'live' && void renew_sentences(),
+    SILENT_MS,
+  );
   return () => {
     stop_live();
     stop_order();

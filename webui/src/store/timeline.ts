@@ -58,11 +58,12 @@ export function events_open(endpoint: string | null): () => void {
   events_next.value = null;
   events_loading.value = false;
   void events_older();
-  const stop = endpoint !== null
-    ? () => {}
-    : live_subscribe('timeline', null, (ops) => {
-      for (const op of ops) if (op.events) events_receive(op.events);
-    });
+  const stop =
+    endpoint !== null
+      ? () => {}
+      : live_subscribe('timeline', null, (ops) => {
+          for (const op of ops) if (op.events) events_receive(op.events);
+        });
   return () => {
     open_id++;
     stop();

@@ -26,18 +26,40 @@ export function StatusChip({ status }: { status: Status }) {
 }
 
 /** Age ticks by itself; the exact time is in its title. */
-export function Age({ at, ago = false }: { at: string | number | null | undefined; ago?: boolean }) {
+export function Age({
+  at,
+  ago = false,
+}: {
+  at: string | number | null | undefined;
+  ago?: boolean;
+}) {
   const ms = typeof at === 'number' ? at : time_ms(at);
   if (ms === null) return <span class="age">–</span>;
   const words = ago ? ago_text(ms, now.value) : age_text(ms, now.value);
-  return <time class="age" dateTime={new Date(ms).toISOString()} title={date_time_text(ms)}>{words}</time>;
+  return (
+    <time class="age" dateTime={new Date(ms).toISOString()} title={date_time_text(ms)}>
+      {words}
+    </time>
+  );
 }
 
-export function CopyButton({ text, label, children }: {
-  text: string; label: string; children?: ComponentChildren;
+export function CopyButton({
+  text,
+  label,
+  children,
+}: {
+  text: string;
+  label: string;
+  children?: ComponentChildren;
 }) {
   return (
-    <button type="button" class="quiet" aria-label={label} title={label} onClick={() => void copy(text)}>
+    <button
+      type="button"
+      class="quiet"
+      aria-label={label}
+      title={label}
+      onClick={() => void copy(text)}
+    >
       <IconCopy />
       {children}
     </button>
@@ -48,14 +70,20 @@ export function CopyButton({ text, label, children }: {
 export function CodeLine({ text, label }: { text: string; label: string }) {
   return (
     <div class="codeline">
-      <pre tabIndex={0}><code>{text}</code></pre>
+      <pre tabIndex={0}>
+        <code>{text}</code>
+      </pre>
       <CopyButton text={text} label={label} />
     </div>
   );
 }
 
 const QUALITY_WORD: Record<Quality, string> = {
-  good: 'good', bad: 'bad', stale: 'stale', null: 'null', bad_time: 'bad time',
+  good: 'good',
+  bad: 'bad',
+  stale: 'stale',
+  null: 'null',
+  bad_time: 'bad time',
 };
 
 export function QualityMark({ quality }: { quality: Quality | null }) {

@@ -10,8 +10,15 @@ const SHOW_OK_MS = 12_000;
 const SHOW_BAD_MS = 60_000;
 
 export const STATE_WORD: Record<string, string> = {
-  queued: 'queued', sent: 'sent', accepted: 'accepted', observed: 'observed', succeeded: 'succeeded',
-  failed: 'refused', timed_out: 'no answer', expired: 'expired', cancelled: 'cancelled',
+  queued: 'queued',
+  sent: 'sent',
+  accepted: 'accepted',
+  observed: 'observed',
+  succeeded: 'succeeded',
+  failed: 'refused',
+  timed_out: 'no answer',
+  expired: 'expired',
+  cancelled: 'cancelled',
   unknown: 'outcome unknown',
 };
 
@@ -89,5 +96,9 @@ export function action_note(key: string) {
 export function ActionNote({ target }: { target: string }) {
   const n = action_note(target);
   if (!n) return null;
-  return <span class={`note note-${n.tone}`} title={n.title} role="status">{n.text}</span>;
+  return (
+    <span class={`note note-${n.tone}`} title={n.title} role="status">
+      {n.text}
+    </span>
+  );
 }

@@ -5,8 +5,16 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef } from 'preact/hooks';
 import { IconClose } from './icons';
 
-export function Dialog({ title, note, onClose, children }: {
-  title: string; note?: ComponentChildren; onClose: () => void; children: ComponentChildren;
+export function Dialog({
+  title,
+  note,
+  onClose,
+  children,
+}: {
+  title: string;
+  note?: ComponentChildren;
+  onClose: () => void;
+  children: ComponentChildren;
 }) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
@@ -22,12 +30,18 @@ export function Dialog({ title, note, onClose, children }: {
     };
   }, []);
   return (
-    <dialog ref={ref} aria-labelledby={id} onCancel={onClose}
-      onClick={(e) => e.target === ref.current && onClose()}>
+    <dialog
+      ref={ref}
+      aria-labelledby={id}
+      onCancel={onClose}
+      onClick={(e) => e.target === ref.current && onClose()}
+    >
       <div class="dialog-body">
         <header>
           <h2 id={id}>{title}</h2>
-          <button type="button" class="quiet" aria-label="Close" onClick={onClose}><IconClose /></button>
+          <button type="button" class="quiet" aria-label="Close" onClick={onClose}>
+            <IconClose />
+          </button>
         </header>
         {note && <div class="dialog-note">{note}</div>}
         {children}
@@ -36,15 +50,36 @@ export function Dialog({ title, note, onClose, children }: {
   );
 }
 
-export function Confirm({ title, text, verb, onYes, onClose }: {
-  title: string; text: string; verb: string; onYes: () => void; onClose: () => void;
+export function Confirm({
+  title,
+  text,
+  verb,
+  onYes,
+  onClose,
+}: {
+  title: string;
+  text: string;
+  verb: string;
+  onYes: () => void;
+  onClose: () => void;
 }) {
   return (
     <Dialog title={title} onClose={onClose}>
       <p>{text}</p>
       <footer>
-        <button type="button" onClick={onClose} data-first>Keep</button>
-        <button type="button" class="danger" onClick={() => { onClose(); onYes(); }}>{verb}</button>
+        <button type="button" onClick={onClose} data-first>
+          Keep
+        </button>
+        <button
+          type="button"
+          class="danger"
+          onClick={() => {
+            onClose();
+            onYes();
+          }}
+        >
+          {verb}
+        </button>
       </footer>
     </Dialog>
   );

@@ -49,15 +49,27 @@ export function Menu({ label, items }: { label: string; items: MenuItem[] }) {
   };
   return (
     <div class="menu" ref={box} onKeyDown={key}>
-      <button type="button" class="quiet" aria-haspopup="menu" aria-expanded={open} aria-label={label}
-        title={label} onClick={() => set_open(!open)}>
+      <button
+        type="button"
+        class="quiet"
+        aria-haspopup="menu"
+        aria-expanded={open}
+        aria-label={label}
+        title={label}
+        onClick={() => set_open(!open)}
+      >
         <IconMore />
       </button>
       {open && (
         <div class="menu-list" role="menu" aria-label={label}>
           {items.map((item) => (
-            <button type="button" role="menuitem" disabled={item.disabled} title={item.curl}
-              onClick={() => choose(item)}>
+            <button
+              type="button"
+              role="menuitem"
+              disabled={item.disabled}
+              title={item.curl}
+              onClick={() => choose(item)}
+            >
               {item.curl && <IconCopy />}
               {item.label}
             </button>

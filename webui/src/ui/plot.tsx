@@ -50,10 +50,18 @@ function time_labels(_: uPlot, ticks: number[], __: number, ___: number, step: n
   });
 }
 
-function options(drawn: Drawn[], width: number, on_hover: (i: number | null) => void): uPlot.Options {
+function options(
+  drawn: Drawn[],
+  width: number,
+  on_hover: (i: number | null) => void,
+): uPlot.Options {
   const scales = [...new Set(drawn.map(scale_of))];
   const grid = { stroke: css('--line'), width: 1 };
-  const axis = { stroke: css('--muted'), font: '11px system-ui, sans-serif', ticks: { show: false } };
+  const axis = {
+    stroke: css('--muted'),
+    font: '11px system-ui, sans-serif',
+    ticks: { show: false },
+  };
   const faded = (i: number) => `${series_color(i)}2e`;
   return {
     width,
@@ -62,10 +70,13 @@ function options(drawn: Drawn[], width: number, on_hover: (i: number | null) => 
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     hooks: { setCursor: [(u) => on_hover(u.cursor.idx ?? null)] },
     scales: {
-      x: { time: true, range: () => {
-        const to = server_now();
-        return [(to - chart_range.peek().ms) / 1000, to / 1000];
-      } },
+      x: {
+        time: true,
+        range: () => {
+          const to = server_now();
+          return [(to - chart_range.peek().ms) / 1000, to / 1000];
+        },
+      },
       ...Object.fromEntries(scales.map((s) => [s, { range: pad_range }])),
     },
     axes: [
@@ -84,32 +95,48 @@ function options(drawn: Drawn[], width: number, on_hover: (i: number | null) => 
       ...drawn.flatMap((d, i) => {
         const scale = scale_of(d);
         const edge = { scale, stroke: 'transparent', width: 0, points: { show: false } };
-        return [edge, edge, {
-          scale,
-          stroke: series_color(i),
-          width: 1.6,
-          points: { show: d.points.length < 3, size: 5 },
-        }];
+        return [
+          edge,
+          edge,
+          {
+            scale,
+            stroke: series_color(i),
+            width: 1.6,
+            points: { show: d.points.length < 3, size: 5 },
+          },
+        ];
       }),
     ],
     bands: drawn.flatMap((d, i) =>
-      has_band(d.points) ? [{ series: [i * 3 + 2, i * 3 + 1] as [number, number], fill: faded(i) }] : []),
+      has_band(d.points)
+        ? [{ series: [i * 3 + 2, i * 3 + 1] as [number, number], fill: faded(i) }]
+        : [],
+    ),
   };
 }
 
-export function Plot({ onHover }: { onHover: (i: number | null, data: uPlot.AlignedData) => void }) {
+export function Plot({
+  onHover,
+}: {
+  onHover: (i: number | null, data: uPlot.AlignedData) => void;
+}) {
   const box = useRef<HTMLDivElement>(null);
   const drawn = chart_drawn.value;
   const dark = theme_is_dark();
   const shape = JSON.stringify([
-    dark, chart_range.value.key, drawn.map((d) => [d.series, d.unit, d.loading, has_band(d.points)]),
+    dark,
+    chart_range.value.key,
+    drawn.map((d) => [d.series, d.unit, d.loading, has_band(d.points)]),
   ]);
   useEffect(() => {
     const el = box.current!;
     let timer = 0;
     const list = chart_drawn.peek();
     const plot: uPlot = new uPlot(
-      options(list, el.clientWidth || 600, (i) => onHover(i, plot?.data ?? [[]])), data_of(list), el);
+      options(list, el.clientWidth || 600, (i) => onHover(i, plot?.data ?? [[]])),
+      data_of(list),
+      el,
+    );
     const feed = () => {
       timer = 0;
       plot.setData(data_of(chart_drawn.peek()));
@@ -134,6 +161,12 @@ export function Plot({ onHover }: { onHover: (i: number | null, data: uPlot.Alig
     };
   }, [shape]);
   const units = [...new Set(drawn.map((d) => unit_text(d.unit)).filter(Boolean))].join(', ');
-  return <div class="plot" ref={box} role="img"
-    aria-label={`Chart of ${drawn.length} values${units ? ` in ${units}` : ''}, last ${chart_range.value.label}`} />;
+  return (
+    <div
+      class="plot"
+      ref={box}
+      role="img"
+      aria-label={`Chart of ${drawn.length} values${units ? ` in ${units}` : ''}, last ${chart_range.value.label}`}
+    />
+  );
 }

@@ -2,7 +2,15 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import {
-  admin_open, fresh_token, token_add, token_remove, tokens, user_add, user_password, user_remove, users,
+  admin_open,
+  fresh_token,
+  token_add,
+  token_remove,
+  tokens,
+  user_add,
+  user_password,
+  user_remove,
+  users,
 } from '../store/admin';
 import { logout, may_admin, session } from '../store/session';
 import type { Role } from '../types';
@@ -16,7 +24,9 @@ function RoleSelect({ value, onRole }: { value: Role; onRole: (r: Role) => void 
     <label class="field">
       <span>Role</span>
       <select value={value} onChange={(e) => onRole(e.currentTarget.value as Role)}>
-        {ROLES.map((r) => <option value={r}>{r}</option>)}
+        {ROLES.map((r) => (
+          <option value={r}>{r}</option>
+        ))}
       </select>
     </label>
   );
@@ -34,12 +44,26 @@ function AddUser() {
   };
   return (
     <form class="inline-form" onSubmit={(e) => void submit(e)}>
-      <label class="field"><span>New user</span>
-        <input required value={name} autocomplete="off" spellcheck={false}
-          onInput={(e) => set_name(e.currentTarget.value)} /></label>
-      <label class="field"><span>Password</span>
-        <input required type="password" value={password} autocomplete="new-password"
-          onInput={(e) => set_password(e.currentTarget.value)} /></label>
+      <label class="field">
+        <span>New user</span>
+        <input
+          required
+          value={name}
+          autocomplete="off"
+          spellcheck={false}
+          onInput={(e) => set_name(e.currentTarget.value)}
+        />
+      </label>
+      <label class="field">
+        <span>Password</span>
+        <input
+          required
+          type="password"
+          value={password}
+          autocomplete="new-password"
+          onInput={(e) => set_password(e.currentTarget.value)}
+        />
+      </label>
       <RoleSelect value={role} onRole={set_role} />
       <button class="primary">Add user</button>
     </form>
@@ -55,11 +79,20 @@ function PasswordDialog({ username, onClose }: { username: string; onClose: () =
   return (
     <Dialog title={`Password of ${username}`} onClose={onClose}>
       <form onSubmit={(e) => void submit(e)}>
-        <label class="field"><span>New password</span>
-          <input required type="password" value={password} autocomplete="new-password"
-            onInput={(e) => set_password(e.currentTarget.value)} /></label>
+        <label class="field">
+          <span>New password</span>
+          <input
+            required
+            type="password"
+            value={password}
+            autocomplete="new-password"
+            onInput={(e) => set_password(e.currentTarget.value)}
+          />
+        </label>
         <footer>
-          <button type="button" onClick={onClose}>Cancel</button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
           <button class="primary">Change</button>
         </footer>
       </form>
@@ -73,31 +106,54 @@ function Users() {
   const list = users.value;
   return (
     <section class="card page-narrow">
-      <header class="card-head"><h2>Users</h2></header>
-      {!list ? <Quiet>Reading users</Quiet> : (
+      <header class="card-head">
+        <h2>Users</h2>
+      </header>
+      {!list ? (
+        <Quiet>Reading users</Quiet>
+      ) : (
         <ul class="plain-list">
           {list.map((u) => (
             <li key={u.username}>
-              <b>{u.username}</b><span class="tag">{u.role}</span><span class="spring" />
-              <button type="button" class="act" onClick={() => set_password_of(u.username)}>Password</button>
-              <button type="button" class="act" disabled={u.username === session.value?.username}
-                onClick={() => set_remove(u.username)}>Remove</button>
+              <b>{u.username}</b>
+              <span class="tag">{u.role}</span>
+              <span class="spring" />
+              <button type="button" class="act" onClick={() => set_password_of(u.username)}>
+                Password
+              </button>
+              <button
+                type="button"
+                class="act"
+                disabled={u.username === session.value?.username}
+                onClick={() => set_remove(u.username)}
+              >
+                Remove
+              </button>
             </li>
           ))}
         </ul>
       )}
       <AddUser />
-      {password_of && <PasswordDialog username={password_of} onClose={() => set_password_of(null)} />}
+      {password_of && (
+        <PasswordDialog username={password_of} onClose={() => set_password_of(null)} />
+      )}
       {remove && (
-        <Confirm title={`Remove ${remove}?`} text="Their sessions end at once." verb="Remove"
-          onYes={() => void user_remove(remove)} onClose={() => set_remove(null)} />
+        <Confirm
+          title={`Remove ${remove}?`}
+          text="Their sessions end at once."
+          verb="Remove"
+          onYes={() => void user_remove(remove)}
+          onClose={() => set_remove(null)}
+        />
       )}
     </section>
   );
 }
 
 const SPANS = [
-  { name: 'never', days: 0 }, { name: 'in 30 days', days: 30 }, { name: 'in a year', days: 365 },
+  { name: 'never', days: 0 },
+  { name: 'in 30 days', days: 30 },
+  { name: 'in a year', days: 365 },
 ];
 
 function Tokens() {
@@ -112,37 +168,61 @@ function Tokens() {
   const list = tokens.value;
   return (
     <section class="card page-narrow">
-      <header class="card-head"><h2>API tokens</h2></header>
+      <header class="card-head">
+        <h2>API tokens</h2>
+      </header>
       {fresh_token.value?.token && (
         <div class="fresh">
           <p>Shown once. Keep it: the server stores only its fingerprint.</p>
           <CodeLine text={`export BRAID_TOKEN=${fresh_token.value.token}`} label="Copy the token" />
         </div>
       )}
-      {!list ? <Quiet>Reading tokens</Quiet> : list.length === 0 ? <Quiet>No tokens yet.</Quiet> : (
+      {!list ? (
+        <Quiet>Reading tokens</Quiet>
+      ) : list.length === 0 ? (
+        <Quiet>No tokens yet.</Quiet>
+      ) : (
         <ul class="plain-list">
           {list.map((t) => (
             <li key={t.id}>
-              <b>{t.name}</b><span class="tag">{t.role}</span>
+              <b>{t.name}</b>
+              <span class="tag">{t.role}</span>
               <span class="muted">
-                {t.created_at && <>made <Age at={t.created_at} ago /></>}
+                {t.created_at && (
+                  <>
+                    made <Age at={t.created_at} ago />
+                  </>
+                )}
                 {t.expires_at && ` · until ${t.expires_at.slice(0, 10)}`}
               </span>
               <span class="spring" />
-              <button type="button" class="act" onClick={() => void token_remove(t.id)}>Remove</button>
+              <button type="button" class="act" onClick={() => void token_remove(t.id)}>
+                Remove
+              </button>
             </li>
           ))}
         </ul>
       )}
       <form class="inline-form" onSubmit={(e) => void submit(e)}>
-        <label class="field"><span>New token</span>
-          <input required value={name} placeholder="what it is for" autocomplete="off"
-            onInput={(e) => set_name(e.currentTarget.value)} /></label>
+        <label class="field">
+          <span>New token</span>
+          <input
+            required
+            value={name}
+            placeholder="what it is for"
+            autocomplete="off"
+            onInput={(e) => set_name(e.currentTarget.value)}
+          />
+        </label>
         <RoleSelect value={role} onRole={set_role} />
-        <label class="field"><span>Expires</span>
+        <label class="field">
+          <span>Expires</span>
           <select value={String(days)} onChange={(e) => set_days(Number(e.currentTarget.value))}>
-            {SPANS.map((s) => <option value={String(s.days)}>{s.name}</option>)}
-          </select></label>
+            {SPANS.map((s) => (
+              <option value={String(s.days)}>{s.name}</option>
+            ))}
+          </select>
+        </label>
         <button class="primary">Make token</button>
       </form>
     </section>
@@ -157,14 +237,23 @@ export function Admin() {
   return (
     <>
       <section class="card page-narrow">
-        <header class="card-head"><h1>{may_admin.value ? 'Admin' : 'Account'}</h1></header>
+        <header class="card-head">
+          <h1>{may_admin.value ? 'Admin' : 'Account'}</h1>
+        </header>
         <dl class="facts">
           <Fact name="Signed in as">{s.username}</Fact>
           <Fact name="Role">{s.role}</Fact>
         </dl>
-        <button type="button" onClick={() => void logout()}>Sign out</button>
+        <button type="button" onClick={() => void logout()}>
+          Sign out
+        </button>
       </section>
-      {may_admin.value && <><Users /><Tokens /></>}
+      {may_admin.value && (
+        <>
+          <Users />
+          <Tokens />
+        </>
+      )}
     </>
   );
 }

@@ -10,7 +10,10 @@ const FIRST = 'device-temp-001';
 /** The registration a person can paste into a terminal, if the server gives none of its own. */
 export function registration_line(c: Connect): string {
   const body = JSON.stringify({
-    endpoint: FIRST, lifetime: 3600, version: '1.2', bindingMode: 'UQ',
+    endpoint: FIRST,
+    lifetime: 3600,
+    version: '1.2',
+    bindingMode: 'UQ',
     objects: { 3: { 0: { 0: 'IoT Testing Corp', 1: 'SimDevice-temperature_sensor' } } },
   });
   return `mosquitto_pub -h ${c.host} -p ${c.plain_port ?? 1883} -q 1 -t lwm2m/${FIRST}/reg -m '${body}'`;
@@ -33,14 +36,22 @@ function listen_line(c: Connect): string {
 
 function Ports({ c }: { c: Connect }) {
   const port = (n: number | null, words: string) =>
-    n ? <Fact name={words}><code>{c.host}:{n}</code></Fact> : null;
+    n ? (
+      <Fact name={words}>
+        <code>
+          {c.host}:{n}
+        </code>
+      </Fact>
+    ) : null;
   return (
     <dl class="facts">
       {port(c.tls_port, 'TLS, client certificate')}
       {port(c.tls_password_port, 'TLS, password')}
       {port(c.plain_port, 'Plain, this machine only')}
       {port(c.websocket_port, 'WebSocket, this machine only')}
-      <Fact name="Sparkplug host id"><code>{c.host_id}</code></Fact>
+      <Fact name="Sparkplug host id">
+        <code>{c.host_id}</code>
+      </Fact>
     </dl>
   );
 }
@@ -55,11 +66,19 @@ export function ConnectGuide({ first = false }: { first?: boolean }) {
         A device is one MQTT client. Its certificate name or user name is its LwM2M endpoint and its
         Sparkplug edge node id; both travel on that one connection.
       </p>
-      {!c ? <Quiet>Asking the server for its addresses</Quiet> : (
+      {!c ? (
+        <Quiet>Asking the server for its addresses</Quiet>
+      ) : (
         <>
           <h2>1. Register one by hand</h2>
-          <p>Paste this into a terminal on the server. The device appears {first ? 'here' : 'in the fleet'} at once.</p>
-          <CodeLine text={c.examples?.mosquitto_pub || registration_line(c)} label="Copy the registration line" />
+          <p>
+            Paste this into a terminal on the server. The device appears{' '}
+            {first ? 'here' : 'in the fleet'} at once.
+          </p>
+          <CodeLine
+            text={c.examples?.mosquitto_pub || registration_line(c)}
+            label="Copy the registration line"
+          />
           <h2>2. Send a value</h2>
           <CodeLine text={value_line(c)} label="Copy the send line" />
           <h2>3. Listen as the device</h2>
@@ -69,8 +88,12 @@ export function ConnectGuide({ first = false }: { first?: boolean }) {
           <Ports c={c} />
           <h2>Topics</h2>
           <dl class="facts facts-wide">
-            <Fact name="LwM2M"><code>{c.examples?.lwm2m_topic ?? 'lwm2m/ENDPOINT/reg'}</code></Fact>
-            <Fact name="Sparkplug"><code>{c.examples?.sparkplug_topic ?? 'spBv1.0/GROUP/NBIRTH/ENDPOINT'}</code></Fact>
+            <Fact name="LwM2M">
+              <code>{c.examples?.lwm2m_topic ?? 'lwm2m/ENDPOINT/reg'}</code>
+            </Fact>
+            <Fact name="Sparkplug">
+              <code>{c.examples?.sparkplug_topic ?? 'spBv1.0/GROUP/NBIRTH/ENDPOINT'}</code>
+            </Fact>
           </dl>
         </>
       )}

@@ -7,7 +7,14 @@ import { useEffect, useState } from 'preact/hooks';
 import { curl_text } from '../curl';
 import { date_time_text, rate_text, time_ms } from '../format';
 import { go } from '../route';
-import { device_error, device_forget, device_open, device_parts, device_summary, heard } from '../store/device';
+import {
+  device_error,
+  device_forget,
+  device_open,
+  device_parts,
+  device_summary,
+  heard,
+} from '../store/device';
 import { may_admin } from '../store/session';
 import type { DeviceDetail, DeviceSummary } from '../types';
 import { Age, CopyButton, Problem, StatusChip } from '../ui/bits';
@@ -28,7 +35,8 @@ const LINK_CAUSE: Record<string, string> = {
 function Evidence({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
   const { lwm2m, sparkplug, link } = detail.evidence ?? {};
   const h = heard.value;
-  const at = (base: string | null | undefined, live: number) => Math.max(time_ms(base) ?? 0, live) || null;
+  const at = (base: string | null | undefined, live: number) =>
+    Math.max(time_ms(base) ?? 0, live) || null;
   return (
     <p class="evidence">
       <span class={`link-${d.link}`}>
@@ -40,12 +48,20 @@ function Evidence({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
           </span>
         )}
       </span>
-      {d.lwm2m && lwm2m && <span class="s-lwm2m">LwM2M {lwm2m.kind} <Age at={at(lwm2m.at, h.lwm2m)} ago /></span>}
+      {d.lwm2m && lwm2m && (
+        <span class="s-lwm2m">
+          LwM2M {lwm2m.kind} <Age at={at(lwm2m.at, h.lwm2m)} ago />
+        </span>
+      )}
       {d.sparkplug && sparkplug && (
-        <span class="s-spb">Sparkplug {sparkplug.kind} <Age at={at(sparkplug.at, h.sparkplug)} ago /></span>
+        <span class="s-spb">
+          Sparkplug {sparkplug.kind} <Age at={at(sparkplug.at, h.sparkplug)} ago />
+        </span>
       )}
       {d.status_since && (
-        <span title={date_time_text(time_ms(d.status_since))}>In this state since <Age at={d.status_since} ago /></span>
+        <span title={date_time_text(time_ms(d.status_since))}>
+          In this state since <Age at={d.status_since} ago />
+        </span>
       )}
       <span class="num">{rate_text(d.messages_per_s)} msg/s</span>
     </p>
@@ -54,37 +70,65 @@ function Evidence({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
 
 function Identity({ d }: { d: DeviceSummary }) {
   const items = [
-    [d.manufacturer, 'Manufacturer'], [d.model, 'Model'], [d.firmware && `firmware ${d.firmware}`, 'Firmware'],
+    [d.manufacturer, 'Manufacturer'],
+    [d.model, 'Model'],
+    [d.firmware && `firmware ${d.firmware}`, 'Firmware'],
     [d.serial && `serial ${d.serial}`, 'Serial'],
   ].filter(([v]) => v);
   if (!items.length) return null;
-  return <p class="identity">{items.map(([v, name]) => <span title={name ?? ''}>{v}</span>)}</p>;
+  return (
+    <p class="identity">
+      {items.map(([v, name]) => (
+        <span title={name ?? ''}>{v}</span>
+      ))}
+    </p>
+  );
 }
 
 function Hero({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
   const [sure, set_sure] = useState(false);
-  const gone = d.status === 'offline' || d.status === 'lost' || d.status === 'never' || d.status === 'unknown';
+  const gone =
+    d.status === 'offline' || d.status === 'lost' || d.status === 'never' || d.status === 'unknown';
   const path = `/devices/${encodeURIComponent(d.endpoint)}`;
   return (
     <section class={`hero st-${d.status}`}>
       <div class="hero-head">
-        <a class="crumb" href="/">Fleet</a>
+        <a class="crumb" href="/">
+          Fleet
+        </a>
         <h1>{d.endpoint}</h1>
         <StatusChip status={d.status} />
         <span class="spring" />
-        <CopyButton text={curl_text(location.origin, 'GET', path)} label="Copy as curl: this device">curl</CopyButton>
+        <CopyButton
+          text={curl_text(location.origin, 'GET', path)}
+          label="Copy as curl: this device"
+        >
+          curl
+        </CopyButton>
         {may_admin.value && gone && (
-          <button type="button" class="act" onClick={() => set_sure(true)}>Forget</button>
+          <button type="button" class="act" onClick={() => set_sure(true)}>
+            Forget
+          </button>
         )}
       </div>
-      <p class="sentence" aria-live="polite">{d.sentence}</p>
-      {d.fault && <p class="fault" role="alert"><b>Fault</b> {d.fault}</p>}
+      <p class="sentence" aria-live="polite">
+        {d.sentence}
+      </p>
+      {d.fault && (
+        <p class="fault" role="alert">
+          <b>Fault</b> {d.fault}
+        </p>
+      )}
       <Evidence d={d} detail={detail} />
       <Identity d={d} />
       {sure && (
-        <Confirm title={`Forget ${d.endpoint}?`} verb="Forget" onClose={() => set_sure(false)}
+        <Confirm
+          title={`Forget ${d.endpoint}?`}
+          verb="Forget"
+          onClose={() => set_sure(false)}
           text="Its record, timeline and commands are removed. It comes back when it registers again."
-          onYes={() => void device_forget(d.endpoint).then((done) => done && go('/'))} />
+          onYes={() => void device_forget(d.endpoint).then((done) => done && go('/'))}
+        />
       )}
     </section>
   );
@@ -111,7 +155,11 @@ function SparkplugCard({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }
       <header class="card-head">
         <h2>Sparkplug</h2>
         <span class={`tag tag-${s.state}`}>{s.state}</span>
-        {!s.conformant && <span class="tag tag-note" title="Short topics without an edge node birth">non-conformant births</span>}
+        {!s.conformant && (
+          <span class="tag tag-note" title="Short topics without an edge node birth">
+            non-conformant births
+          </span>
+        )}
         <span class="spring" />
         <RebirthButton endpoint={d.endpoint} />
       </header>
@@ -125,7 +173,13 @@ export function DevicePage({ endpoint }: { endpoint: string }) {
   useEffect(() => device_open(endpoint), [endpoint]);
   useEffect(() => {
     const key = (e: KeyboardEvent) => {
-      if (e.key !== '/' || e.ctrlKey || e.metaKey || (e.target as Element).closest('input, textarea, dialog')) return;
+      if (
+        e.key !== '/' ||
+        e.ctrlKey ||
+        e.metaKey ||
+        (e.target as Element).closest('input, textarea, dialog')
+      )
+        return;
       e.preventDefault();
       document.querySelector<HTMLElement>('.find')?.focus();
     };
@@ -139,13 +193,22 @@ export function DevicePage({ endpoint }: { endpoint: string }) {
     return (
       <section class="card page-narrow">
         <h1>{endpoint}</h1>
-        <Problem text={error.status === 404 ? 'No device of this name has been seen.' : error.message} code={error.code} />
-        <p><a href="/">To the fleet</a> or <a href="/connect">connect a device</a></p>
+        <Problem
+          text={error.status === 404 ? 'No device of this name has been seen.' : error.message}
+          code={error.code}
+        />
+        <p>
+          <a href="/">To the fleet</a> or <a href="/connect">connect a device</a>
+        </p>
       </section>
     );
   }
   if (!d || !detail || d.endpoint !== endpoint) {
-    return <p class="quiet-note" role="status">Reading {endpoint}</p>;
+    return (
+      <p class="quiet-note" role="status">
+        Reading {endpoint}
+      </p>
+    );
   }
   return (
     <>
@@ -153,7 +216,11 @@ export function DevicePage({ endpoint }: { endpoint: string }) {
       <DeviceChart />
       <div class="columns">
         <div class="column">
-          {d.lwm2m ? <Lwm2mCard d={d} detail={detail} /> : d.sparkplug && <SparkplugCard d={d} detail={detail} />}
+          {d.lwm2m ? (
+            <Lwm2mCard d={d} detail={detail} />
+          ) : (
+            d.sparkplug && <SparkplugCard d={d} detail={detail} />
+          )}
         </div>
         <div class="column">
           {d.lwm2m && d.sparkplug && <SparkplugCard d={d} detail={detail} />}

@@ -4,7 +4,13 @@ import { useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { clock_text, number_text, unit_text, value_number } from '../format';
 import {
-  chart_choices, chart_drawn, chart_range, chart_range_set, chart_toggle, DRAWN_MAX, RANGES,
+  chart_choices,
+  chart_drawn,
+  chart_range,
+  chart_range_set,
+  chart_toggle,
+  DRAWN_MAX,
+  RANGES,
   type Drawn,
 } from '../store/chart';
 import { cell, models, resource_unit } from '../store/device';
@@ -29,16 +35,24 @@ function unit_of(d: { series: string; unit: string | null }): string {
 }
 
 function LegendItem({ d, index, hover }: { d: Drawn; index: number; hover: Hover | null }) {
-  const n = hover ? hover.values[index] ?? null : value_number(cell(d.series).value.value);
+  const n = hover ? (hover.values[index] ?? null) : value_number(cell(d.series).value.value);
   return (
     <li class={`legend-item series-${(index % 6) + 1}`}>
       <i class="swatch" />
-      <span class="legend-name" title={d.series}>{label_of(d.series)}</span>
+      <span class="legend-name" title={d.series}>
+        {label_of(d.series)}
+      </span>
       <b>{n === null ? '–' : number_text(n)}</b>
       <span class="muted unit">{unit_of(d)}</span>
       {d.loading && <span class="muted">loading</span>}
-      <button type="button" class="quiet" aria-label={`Remove ${label_of(d.series)} from the chart`}
-        onClick={() => chart_toggle(d.series)}><IconClose /></button>
+      <button
+        type="button"
+        class="quiet"
+        aria-label={`Remove ${label_of(d.series)} from the chart`}
+        onClick={() => chart_toggle(d.series)}
+      >
+        <IconClose />
+      </button>
     </li>
   );
 }
@@ -66,21 +80,36 @@ export function DeviceChart() {
     <section class="card chart" aria-label="Chart">
       <header>
         <ul class="legend">
-          {drawn.map((d, i) => <LegendItem key={d.series} d={d} index={i} hover={hover} />)}
+          {drawn.map((d, i) => (
+            <LegendItem key={d.series} d={d} index={i} hover={hover} />
+          ))}
         </ul>
         <div class="chart-tools">
           <span class="muted hover-time">{hover ? clock_text(hover.at_ms) : ''}</span>
           {rest.length > 0 && drawn.length < DRAWN_MAX && (
-            <select aria-label="Add a value to the chart" value=""
-              onChange={(e) => { chart_toggle(e.currentTarget.value); e.currentTarget.value = ''; }}>
+            <select
+              aria-label="Add a value to the chart"
+              value=""
+              onChange={(e) => {
+                chart_toggle(e.currentTarget.value);
+                e.currentTarget.value = '';
+              }}
+            >
               <option value="">Add a value</option>
-              {rest.map((c) => <option value={c.series}>{label_of(c.series)}</option>)}
+              {rest.map((c) => (
+                <option value={c.series}>{label_of(c.series)}</option>
+              ))}
             </select>
           )}
           <div class="segments" role="group" aria-label="Span">
             {RANGES.map((r) => (
-              <button type="button" aria-pressed={chart_range.value.key === r.key}
-                onClick={() => chart_range_set(r)}>{r.label}</button>
+              <button
+                type="button"
+                aria-pressed={chart_range.value.key === r.key}
+                onClick={() => chart_range_set(r)}
+              >
+                {r.label}
+              </button>
             ))}
           </div>
         </div>

@@ -4,7 +4,11 @@ import { useState } from 'preact/hooks';
 import { command_curl } from '../curl';
 import { value_text } from '../format';
 import {
-  command_cancel, command_ended, commands, commands_next, commands_older,
+  command_cancel,
+  command_ended,
+  commands,
+  commands_next,
+  commands_older,
 } from '../store/commands';
 import { models } from '../store/device';
 import { may_operate } from '../store/session';
@@ -30,14 +34,22 @@ function ResultText({ c }: { c: Command }) {
     <div class="result">
       {r?.code && <code>{r.code}</code>}
       {(c.why ?? r?.error) && <span>{c.why ?? r?.error}</span>}
-      {r?.path && <span>created <code>{r.path}</code></span>}
+      {r?.path && (
+        <span>
+          created <code>{r.path}</code>
+        </span>
+      )}
       {values.slice(0, 6).map((v) => (
         <span title={resource_name(models.value, v.path)}>
           <span class="muted">{v.path}</span> {value_text(v.value, v.type)}
         </span>
       ))}
       {values.length > 6 && <span class="muted">and {values.length - 6} more</span>}
-      {links && <span class="links" title={links}>{links}</span>}
+      {links && (
+        <span class="links" title={links}>
+          {links}
+        </span>
+      )}
     </div>
   );
 }
@@ -49,17 +61,31 @@ function CommandItem({ c }: { c: Command }) {
     <li class="command">
       <div class="command-head">
         <b>{c.op}</b>
-        <span class="command-target" title={c.request?.path ? resource_name(models.value, c.request.path) : ''}>
-          {target}{wrote !== undefined && ` = ${value_text(wrote)}`}
+        <span
+          class="command-target"
+          title={c.request?.path ? resource_name(models.value, c.request.path) : ''}
+        >
+          {target}
+          {wrote !== undefined && ` = ${value_text(wrote)}`}
         </span>
         <span class="spring" />
         {c.state === 'queued' && (
-          <button type="button" class="act" disabled={!may_operate.value}
-            onClick={() => void command_cancel(c)}>Cancel</button>
+          <button
+            type="button"
+            class="act"
+            disabled={!may_operate.value}
+            onClick={() => void command_cancel(c)}
+          >
+            Cancel
+          </button>
         )}
-        <CopyButton label="Copy this command as curl"
-          text={command_curl(location.origin, c.endpoint, c.request ?? { op: c.op })} />
-        <span class="muted num"><Age at={c.created_at} /></span>
+        <CopyButton
+          label="Copy this command as curl"
+          text={command_curl(location.origin, c.endpoint, c.request ?? { op: c.op })}
+        />
+        <span class="muted num">
+          <Age at={c.created_at} />
+        </span>
       </div>
       <div class="command-state">
         <CommandSteps command={c} />
@@ -77,12 +103,24 @@ export function DeviceCommands({ endpoint }: { endpoint: string }) {
   const shown = all ? list : list.slice(0, SHOWN);
   return (
     <section class="card" aria-label="Commands">
-      <header class="card-head"><h2>Commands</h2></header>
+      <header class="card-head">
+        <h2>Commands</h2>
+      </header>
       {list.length === 0 && <Quiet>None yet. Read, write or observe a value above.</Quiet>}
-      <ul class="command-list">{shown.map((c) => <CommandItem key={c.id} c={c} />)}</ul>
+      <ul class="command-list">
+        {shown.map((c) => (
+          <CommandItem key={c.id} c={c} />
+        ))}
+      </ul>
       {(list.length > shown.length || commands_next.value) && (
-        <button type="button" class="more-line"
-          onClick={() => { set_all(true); if (commands_next.value) void commands_older(endpoint); }}>
+        <button
+          type="button"
+          class="more-line"
+          onClick={() => {
+            set_all(true);
+            if (commands_next.value) void commands_older(endpoint);
+          }}
+        >
           Older commands
         </button>
       )}
@@ -93,7 +131,9 @@ export function DeviceCommands({ endpoint }: { endpoint: string }) {
 export function DeviceTimeline() {
   return (
     <section class="card" aria-label="Timeline">
-      <header class="card-head"><h2>Timeline</h2></header>
+      <header class="card-head">
+        <h2>Timeline</h2>
+      </header>
       <EventList compact />
     </section>
   );

@@ -13,7 +13,12 @@ import { may_operate } from '../store/session';
 import { now } from '../store/ui';
 import { span_text } from '../format';
 import {
-  is_multiple, lwm2m_tree, type InstanceNode, type ObjectNode, type ResourceRow, type_of,
+  is_multiple,
+  lwm2m_tree,
+  type InstanceNode,
+  type ObjectNode,
+  type ResourceRow,
+  type_of,
 } from '../tree';
 import type { CommandRequest, DeviceDetail, Lwm2mStrand, Observation, Resource } from '../types';
 import { Age, Fact, Quiet } from '../ui/bits';
@@ -39,22 +44,40 @@ const EXPLAIN_DANGER: Record<string, string> = {
   '/3/0/5': 'The device forgets its configuration and may not come back by itself.',
 };
 
-export function Lwm2mFacts({ strand, detail, heard_ms }: {
-  strand: Lwm2mStrand; detail: DeviceDetail; heard_ms: number;
+export function Lwm2mFacts({
+  strand,
+  detail,
+  heard_ms,
+}: {
+  strand: Lwm2mStrand;
+  detail: DeviceDetail;
+  heard_ms: number;
 }) {
   const e = detail.evidence?.lwm2m;
   const at = Math.max(time_ms(e?.at) ?? 0, heard_ms) || null;
   return (
     <dl class="facts">
-      <Fact name="Registered"><Age at={strand.registered_at} ago /></Fact>
-      <Fact name="Last heard"><Age at={at} ago />{e && <span class="muted"> {e.kind}</span>}</Fact>
+      <Fact name="Registered">
+        <Age at={strand.registered_at} ago />
+      </Fact>
+      <Fact name="Last heard">
+        <Age at={at} ago />
+        {e && <span class="muted"> {e.kind}</span>}
+      </Fact>
       <Fact name={strand.state === 'registered' ? 'Expires' : 'Expired'}>
         {span_text(time_ms(strand.expires_at), now.value)}
         <span class="muted"> of {duration_text(strand.lifetime)}</span>
       </Fact>
-      <Fact name="Dialect">{strand.dialect} {strand.version && `· LwM2M ${strand.version}`}</Fact>
-      <Fact name="Binding">{strand.binding ?? '–'}{strand.queue_mode && ' · queue mode'}</Fact>
-      <Fact name="Observing">{strand.observations} <span class="muted">of {strand.resources} values</span></Fact>
+      <Fact name="Dialect">
+        {strand.dialect} {strand.version && `· LwM2M ${strand.version}`}
+      </Fact>
+      <Fact name="Binding">
+        {strand.binding ?? '–'}
+        {strand.queue_mode && ' · queue mode'}
+      </Fact>
+      <Fact name="Observing">
+        {strand.observations} <span class="muted">of {strand.resources} values</span>
+      </Fact>
     </dl>
   );
 }
@@ -67,7 +90,8 @@ function CellValue({ row, entry }: { row: ResourceRow; entry: Resource }) {
   return (
     <span class="value" title={text}>
       {index !== undefined && <span class="unit">{index}: </span>}
-      {text}{unit && <span class="unit"> {unit}</span>}
+      {text}
+      {unit && <span class="unit"> {unit}</span>}
     </span>
   );
 }
@@ -79,28 +103,45 @@ function RowAge({ row }: { row: ResourceRow }) {
   if (!entry) return null;
   const c = cell(entry.series).value;
   const source = entry.source === 'registration' ? 'reg' : entry.source;
-  return <span class="muted" title={`from ${entry.source}`}><Age at={c.at_ms} /> {source}</span>;
+  return (
+    <span class="muted" title={`from ${entry.source}`}>
+      <Age at={c.at_ms} /> {source}
+    </span>
+  );
 }
 
 function curl_items(endpoint: string, list: [string, CommandRequest][]): MenuItem[] {
   return list.map(([name, request]) => ({
-    label: `${name} as curl`, curl: command_curl(location.origin, endpoint, request),
+    label: `${name} as curl`,
+    curl: command_curl(location.origin, endpoint, request),
   }));
 }
 
 function observation_of(tools: Tools, path: string): Observation | undefined {
-  return tools.observations.find((o) => o.path === path || (o.paths?.length === 1 && o.paths[0] === path));
+  return tools.observations.find(
+    (o) => o.path === path || (o.paths?.length === 1 && o.paths[0] === path),
+  );
 }
 
 function ObserveButton({ tools, path, name }: { tools: Tools; path: string; name: string }) {
   const o = observation_of(tools, path);
   const run = () =>
     void command_run(
-      tools.endpoint, o ? { op: 'cancel', observation: o.token } : { op: 'observe', path }, `path:${path}`);
+      tools.endpoint,
+      o ? { op: 'cancel', observation: o.token } : { op: 'observe', path },
+      `path:${path}`,
+    );
   const title = o ? `Stop observing ${name}; ${o.notifies} notifies so far` : `Observe ${name}`;
   return (
-    <button type="button" class="act" aria-pressed={Boolean(o)} disabled={!may_operate.value}
-      aria-label={title} title={title} onClick={run}>
+    <button
+      type="button"
+      class="act"
+      aria-pressed={Boolean(o)}
+      disabled={!may_operate.value}
+      aria-label={title}
+      title={title}
+      onClick={run}
+    >
       {o ? 'Observing' : 'Observe'}
     </button>
   );
@@ -115,17 +156,24 @@ function RowActions({ tools, row }: { tools: Tools; row: ResourceRow }) {
   const execute: CommandRequest = { op: 'execute', path };
   const danger = EXPLAIN_DANGER[path];
   const items: MenuItem[] = [];
-  if (op.includes('R')) items.push({
-    label: 'Observe with conditions…', disabled: !may,
-    run: () => tools.ask({ kind: 'observe', path, name: row.name }),
-  });
-  if (op.includes('R')) items.push({
-    label: 'Notification attributes…', disabled: !may,
-    run: () => tools.ask({ kind: 'write-attributes', path, name: row.name }),
-  });
-  if (op === 'E' || !row.model) items.push({
-    label: 'Execute with arguments…', disabled: !may, run: () => tools.ask({ kind: 'execute', row }),
-  });
+  if (op.includes('R'))
+    items.push({
+      label: 'Observe with conditions…',
+      disabled: !may,
+      run: () => tools.ask({ kind: 'observe', path, name: row.name }),
+    });
+  if (op.includes('R'))
+    items.push({
+      label: 'Notification attributes…',
+      disabled: !may,
+      run: () => tools.ask({ kind: 'write-attributes', path, name: row.name }),
+    });
+  if (op === 'E' || !row.model)
+    items.push({
+      label: 'Execute with arguments…',
+      disabled: !may,
+      run: () => tools.ask({ kind: 'execute', row }),
+    });
   const lines: [string, CommandRequest][] = [];
   if (op.includes('R')) lines.push(['Read', read]);
   if (op.includes('W')) {
@@ -134,22 +182,53 @@ function RowActions({ tools, row }: { tools: Tools; row: ResourceRow }) {
   if (op === 'E') lines.push(['Execute', execute]);
   if (op.includes('R')) lines.push(['Observe', { op: 'observe', path }]);
   items.push(...curl_items(endpoint, lines));
-  const run = () => danger
-    ? tools.ask({ kind: 'sure', title: `${row.name}?`, text: danger, verb: row.name, request: execute })
-    : void command_run(endpoint, execute);
+  const run = () =>
+    danger
+      ? tools.ask({
+          kind: 'sure',
+          title: `${row.name}?`,
+          text: danger,
+          verb: row.name,
+          request: execute,
+        })
+      : void command_run(endpoint, execute);
   return (
     <span class="acts">
       {op.includes('R') && (
-        <button type="button" class="act" disabled={!may} aria-label={`Read ${row.name}`}
-          title={`Read ${path}`} onClick={() => void command_run(endpoint, read)}>Read</button>
+        <button
+          type="button"
+          class="act"
+          disabled={!may}
+          aria-label={`Read ${row.name}`}
+          title={`Read ${path}`}
+          onClick={() => void command_run(endpoint, read)}
+        >
+          Read
+        </button>
       )}
       {op.includes('W') && (
-        <button type="button" class="act" disabled={!may} aria-label={`Write ${row.name}`}
-          title={`Write ${path}`} onClick={() => tools.ask({ kind: 'write', row })}>Write</button>
+        <button
+          type="button"
+          class="act"
+          disabled={!may}
+          aria-label={`Write ${row.name}`}
+          title={`Write ${path}`}
+          onClick={() => tools.ask({ kind: 'write', row })}
+        >
+          Write
+        </button>
       )}
       {op === 'E' && (
-        <button type="button" class="act" disabled={!may} aria-label={`Execute ${row.name}`}
-          title={`Execute ${path}`} onClick={run}>Execute</button>
+        <button
+          type="button"
+          class="act"
+          disabled={!may}
+          aria-label={`Execute ${row.name}`}
+          title={`Execute ${path}`}
+          onClick={run}
+        >
+          Execute
+        </button>
       )}
       {op.includes('R') && <ObserveButton tools={tools} path={path} name={row.name} />}
       <Menu label={`More for ${row.name}`} items={items} />
@@ -162,8 +241,14 @@ export function ChartButton({ series, name }: { series: string; name: string }) 
   const on = chart_drawn.value.some((d) => d.series === series);
   const label = `${on ? 'Remove from chart' : 'Draw'}: ${name}`;
   return (
-    <button type="button" class="quiet charted" aria-pressed={on} aria-label={label} title={label}
-      onClick={() => chart_toggle(series)}>
+    <button
+      type="button"
+      class="quiet charted"
+      aria-pressed={on}
+      aria-label={label}
+      title={label}
+      onClick={() => chart_toggle(series)}
+    >
       <IconChart />
     </button>
   );
@@ -174,62 +259,108 @@ function ResourceLine({ tools, row }: { tools: Tools; row: ResourceRow }) {
   const series = row.values[0]?.series;
   return (
     <li class="line">
-      <span class="line-name" title={`${row.path} · ${row.model?.op === 'E' ? 'executable' : type_of(row) ?? 'unknown type'}`}>
-        <span class="rid">{row.id}</span>{row.name}
+      <span
+        class="line-name"
+        title={`${row.path} · ${row.model?.op === 'E' ? 'executable' : (type_of(row) ?? 'unknown type')}`}
+      >
+        <span class="rid">{row.id}</span>
+        {row.name}
       </span>
       <span class="line-value">
-        {row.values.length > 0 && numeric && series && <ChartButton series={series} name={row.name} />}
+        {row.values.length > 0 && numeric && series && (
+          <ChartButton series={series} name={row.name} />
+        )}
         <span class="values">
-          {row.values.map((v) => <CellValue key={v.series} row={row} entry={v} />)}
-          {row.values.length === 0 && <span class="muted">{row.model?.op === 'E' ? '' : 'not read yet'}</span>}
+          {row.values.map((v) => (
+            <CellValue key={v.series} row={row} entry={v} />
+          ))}
+          {row.values.length === 0 && (
+            <span class="muted">{row.model?.op === 'E' ? '' : 'not read yet'}</span>
+          )}
         </span>
       </span>
-      <span class="line-age"><RowAge row={row} /></span>
+      <span class="line-age">
+        <RowAge row={row} />
+      </span>
       <RowActions tools={tools} row={row} />
     </li>
   );
 }
 
-function InstanceBlock({ tools, object, node, find }: {
-  tools: Tools; object: ObjectNode; node: InstanceNode; find: string;
+function InstanceBlock({
+  tools,
+  object,
+  node,
+  find,
+}: {
+  tools: Tools;
+  object: ObjectNode;
+  node: InstanceNode;
+  find: string;
 }) {
   const [all, set_all] = useState(false);
   const needle = find.toLowerCase();
-  const hit = (r: ResourceRow) => !needle || r.name.toLowerCase().includes(needle) || r.path.includes(needle);
+  const hit = (r: ResourceRow) =>
+    !needle || r.name.toLowerCase().includes(needle) || r.path.includes(needle);
   const rows = node.rows.filter((r) => hit(r) && (all || !r.optional || needle));
   const hidden = node.rows.filter((r) => r.optional).length;
   const may = may_operate.value;
   const read: CommandRequest = { op: 'read', path: node.path };
   const many = object.instances.length > 1 || (object.model && is_multiple(object.model));
   const items: MenuItem[] = [
-    { label: 'Observe with conditions…', disabled: !may,
-      run: () => tools.ask({ kind: 'observe', path: node.path, name: `${object.name} ${node.id}` }) },
+    {
+      label: 'Observe with conditions…',
+      disabled: !may,
+      run: () => tools.ask({ kind: 'observe', path: node.path, name: `${object.name} ${node.id}` }),
+    },
   ];
-  if (many) items.push({
-    label: 'Delete instance…', disabled: !may,
-    run: () => tools.ask({
-      kind: 'sure', title: `Delete ${node.path}?`, verb: 'Delete', request: { op: 'delete', path: node.path },
-      text: `The device is asked to delete instance ${node.id} of ${object.name}.`,
-    }),
-  });
-  items.push(...curl_items(tools.endpoint, [
-    ['Read', read], ['Observe', { op: 'observe', path: node.path }],
-    ...(many ? [['Delete', { op: 'delete', path: node.path }] as [string, CommandRequest]] : []),
-  ]));
+  if (many)
+    items.push({
+      label: 'Delete instance…',
+      disabled: !may,
+      run: () =>
+        tools.ask({
+          kind: 'sure',
+          title: `Delete ${node.path}?`,
+          verb: 'Delete',
+          request: { op: 'delete', path: node.path },
+          text: `The device is asked to delete instance ${node.id} of ${object.name}.`,
+        }),
+    });
+  items.push(
+    ...curl_items(tools.endpoint, [
+      ['Read', read],
+      ['Observe', { op: 'observe', path: node.path }],
+      ...(many ? [['Delete', { op: 'delete', path: node.path }] as [string, CommandRequest]] : []),
+    ]),
+  );
   if (needle && !rows.length) return null;
   return (
     <div class="instance">
       <div class="instance-head">
-        <h4><code>{node.path}</code></h4>
+        <h4>
+          <code>{node.path}</code>
+        </h4>
         <ActionNote target={`path:${node.path}`} />
         <span class="acts">
-          <button type="button" class="act" disabled={!may} aria-label={`Read instance ${node.path}`}
-            onClick={() => void command_run(tools.endpoint, read)}>Read</button>
+          <button
+            type="button"
+            class="act"
+            disabled={!may}
+            aria-label={`Read instance ${node.path}`}
+            onClick={() => void command_run(tools.endpoint, read)}
+          >
+            Read
+          </button>
           <ObserveButton tools={tools} path={node.path} name={node.path} />
           <Menu label={`More for ${node.path}`} items={items} />
         </span>
       </div>
-      <ul class="lines">{rows.map((r) => <ResourceLine key={r.path} tools={tools} row={r} />)}</ul>
+      <ul class="lines">
+        {rows.map((r) => (
+          <ResourceLine key={r.path} tools={tools} row={r} />
+        ))}
+      </ul>
       {hidden > 0 && !needle && (
         <button type="button" class="more-line" aria-expanded={all} onClick={() => set_all(!all)}>
           {all ? 'Hide what was not read' : `${hidden} more that the model defines`}
@@ -244,14 +375,23 @@ function ObjectBlock({ tools, node, find }: { tools: Tools; node: ObjectNode; fi
   const may = may_operate.value;
   const discover: CommandRequest = { op: 'discover', path: node.path };
   const items: MenuItem[] = [];
-  if (node.model && is_multiple(node.model)) items.push({
-    label: 'Create instance…', disabled: !may, run: () => tools.ask({ kind: 'create', object: node }),
-  });
-  items.push(...curl_items(tools.endpoint, [
-    ['Discover', discover], ['Read', { op: 'read', path: node.path }],
-  ]));
+  if (node.model && is_multiple(node.model))
+    items.push({
+      label: 'Create instance…',
+      disabled: !may,
+      run: () => tools.ask({ kind: 'create', object: node }),
+    });
+  items.push(
+    ...curl_items(tools.endpoint, [
+      ['Discover', discover],
+      ['Read', { op: 'read', path: node.path }],
+    ]),
+  );
   const shown = open || find !== '';
-  const values = node.instances.reduce((n, i) => n + i.rows.filter((r) => r.values.length).length, 0);
+  const values = node.instances.reduce(
+    (n, i) => n + i.rows.filter((r) => r.values.length).length,
+    0,
+  );
   return (
     <section class="object">
       <header>
@@ -260,19 +400,30 @@ function ObjectBlock({ tools, node, find }: { tools: Tools; node: ObjectNode; fi
             <IconChevron />
             <span class="rid">{node.id}</span>
             <b>{node.name}</b>
-            <span class="muted">{node.version && `v${node.version} `}{values ? `${values} values` : ''}</span>
+            <span class="muted">
+              {node.version && `v${node.version} `}
+              {values ? `${values} values` : ''}
+            </span>
           </button>
         </h3>
         <ActionNote target={`path:${node.path}`} />
         <span class="acts">
-          <button type="button" class="act" disabled={!may} aria-label={`Discover ${node.name}`}
-            onClick={() => void command_run(tools.endpoint, discover)}>Discover</button>
+          <button
+            type="button"
+            class="act"
+            disabled={!may}
+            aria-label={`Discover ${node.name}`}
+            onClick={() => void command_run(tools.endpoint, discover)}
+          >
+            Discover
+          </button>
           <Menu label={`More for object ${node.id}`} items={items} />
         </span>
       </header>
-      {shown && node.instances.map((i) => (
-        <InstanceBlock key={i.path} tools={tools} object={node} node={i} find={find} />
-      ))}
+      {shown &&
+        node.instances.map((i) => (
+          <InstanceBlock key={i.path} tools={tools} object={node} node={i} find={find} />
+        ))}
       {shown && node.instances.length === 0 && <Quiet>No instances.</Quiet>}
     </section>
   );
@@ -286,16 +437,36 @@ function Asked({ endpoint, ask, onClose }: { endpoint: string; ask: Ask; onClose
       return <ExecuteWith endpoint={endpoint} row={ask.row} onClose={onClose} />;
     case 'observe':
     case 'write-attributes':
-      return <ObserveWith op={ask.kind} endpoint={endpoint} path={ask.path} name={ask.name} onClose={onClose} />;
+      return (
+        <ObserveWith
+          op={ask.kind}
+          endpoint={endpoint}
+          path={ask.path}
+          name={ask.name}
+          onClose={onClose}
+        />
+      );
     case 'create':
-      return ask.object.model && (
-        <CreateInstance endpoint={endpoint} object={ask.object.model} models={models.value}
-          taken={ask.object.instances.map((i) => i.id)} onClose={onClose} />
+      return (
+        ask.object.model && (
+          <CreateInstance
+            endpoint={endpoint}
+            object={ask.object.model}
+            models={models.value}
+            taken={ask.object.instances.map((i) => i.id)}
+            onClose={onClose}
+          />
+        )
       );
     case 'sure':
       return (
-        <Confirm title={ask.title} text={ask.text} verb={ask.verb} onClose={onClose}
-          onYes={() => void command_run(endpoint, ask.request)} />
+        <Confirm
+          title={ask.title}
+          text={ask.text}
+          verb={ask.verb}
+          onClose={onClose}
+          onYes={() => void command_run(endpoint, ask.request)}
+        />
       );
   }
 }
@@ -304,14 +475,26 @@ export function Lwm2mTree({ detail }: { detail: DeviceDetail }) {
   const [asked, set_asked] = useState<Ask | null>(null);
   const [find, set_find] = useState('');
   const tree = lwm2m_tree(detail, models.value, discovered.value);
-  const tools: Tools = { endpoint: detail.endpoint, observations: detail.observations ?? [], ask: set_asked };
+  const tools: Tools = {
+    endpoint: detail.endpoint,
+    observations: detail.observations ?? [],
+    ask: set_asked,
+  };
   return (
     <div class="tree">
       <div class="tree-tools">
-        <input type="search" class="find" aria-label="Find a resource" placeholder="Find a resource"
-          value={find} onInput={(e) => set_find(e.currentTarget.value)} />
+        <input
+          type="search"
+          class="find"
+          aria-label="Find a resource"
+          placeholder="Find a resource"
+          value={find}
+          onInput={(e) => set_find(e.currentTarget.value)}
+        />
       </div>
-      {tree.map((o) => <ObjectBlock key={o.id} tools={tools} node={o} find={find} />)}
+      {tree.map((o) => (
+        <ObjectBlock key={o.id} tools={tools} node={o} find={find} />
+      ))}
       {tree.length === 0 && <Quiet>The registration named no objects.</Quiet>}
       {asked && <Asked endpoint={detail.endpoint} ask={asked} onClose={() => set_asked(null)} />}
     </div>

@@ -9,7 +9,13 @@ import { count_text, rate_text } from '../format';
 import { window_rows } from '../fleet';
 import { device_href, filter, filter_href, filter_set, go, STATUSES, type Sort } from '../route';
 import {
-  counts, fleet_hold, fleet_loaded, fleet_open, fleet_order, fleet_row, fleet_size,
+  counts,
+  fleet_hold,
+  fleet_loaded,
+  fleet_open,
+  fleet_order,
+  fleet_row,
+  fleet_size,
 } from '../store/fleet';
 import { narrow } from '../store/ui';
 import type { DeviceSummary, Status } from '../types';
@@ -34,18 +40,30 @@ function Counts() {
   const f = filter.value;
   const c = counts.value;
   const link = (status: Status | null) => {
-    const on = status === null ? f.status.length === 0 : f.status.length === 1 && f.status[0] === status;
+    const on =
+      status === null ? f.status.length === 0 : f.status.length === 1 && f.status[0] === status;
     const n = status === null ? fleet_size.value : c[status];
     const next = { ...f, status: status === null || on ? [] : [status] };
     return (
-      <a class={`count ${status ? `st-${status}` : ''} ${n ? '' : 'zero'}`} href={filter_href(next)}
-        aria-current={on ? 'true' : undefined}>
+      <a
+        class={`count ${status ? `st-${status}` : ''} ${n ? '' : 'zero'}`}
+        href={filter_href(next)}
+        aria-current={on ? 'true' : undefined}
+      >
         <b>{count_text(n)}</b>
-        <span>{status && <StatusIcon status={status} />}{status ? STATUS_WORD[status] : 'All devices'}</span>
+        <span>
+          {status && <StatusIcon status={status} />}
+          {status ? STATUS_WORD[status] : 'All devices'}
+        </span>
       </a>
     );
   };
-  return <nav class="counts" aria-label="Filter by status">{link(null)}{STATUSES.map(link)}</nav>;
+  return (
+    <nav class="counts" aria-label="Filter by status">
+      {link(null)}
+      {STATUSES.map(link)}
+    </nav>
+  );
 }
 
 function StrandBadges({ d }: { d: DeviceSummary }) {
@@ -54,14 +72,18 @@ function StrandBadges({ d }: { d: DeviceSummary }) {
   return (
     <span class="strands">
       {l && (
-        <span class={`strand s-lwm2m ${l.state === 'registered' ? '' : 'ended'}`}
-          title={`LwM2M ${l.state}, ${l.dialect} dialect`}>
+        <span
+          class={`strand s-lwm2m ${l.state === 'registered' ? '' : 'ended'}`}
+          title={`LwM2M ${l.state}, ${l.dialect} dialect`}
+        >
           LwM2M<i class="sr"> {l.state}</i>
         </span>
       )}
       {s && (
-        <span class={`strand s-spb ${s.state === 'born' ? '' : 'ended'}`}
-          title={`Sparkplug ${s.state}, group ${s.group}${s.conformant ? '' : ', non-conformant births'}`}>
+        <span
+          class={`strand s-spb ${s.state === 'born' ? '' : 'ended'}`}
+          title={`Sparkplug ${s.state}, group ${s.group}${s.conformant ? '' : ', non-conformant births'}`}
+        >
           Sparkplug<i class="sr"> {s.state}</i>
         </span>
       )}
@@ -69,30 +91,60 @@ function StrandBadges({ d }: { d: DeviceSummary }) {
   );
 }
 
-function Row({ endpoint, index, top, height, selected }: {
-  endpoint: string; index: number; top: number; height: number; selected: boolean;
+function Row({
+  endpoint,
+  index,
+  top,
+  height,
+  selected,
+}: {
+  endpoint: string;
+  index: number;
+  top: number;
+  height: number;
+  selected: boolean;
 }) {
   const d = fleet_row(endpoint);
   if (!d) return null;
   const style = { transform: `translateY(${top}px)`, height: `${height}px` };
   const sentence = d.fault ? `${d.sentence} · ${d.fault}` : d.sentence;
   return (
-    <div class={`row ${selected ? 'selected' : ''}`} role="row" aria-rowindex={index + 2} style={style}
+    <div
+      class={`row ${selected ? 'selected' : ''}`}
+      role="row"
+      aria-rowindex={index + 2}
+      style={style}
       aria-selected={selected}
-      onClick={(e) => !(e.target as Element).closest('a') && go(device_href(endpoint))}>
+      onClick={(e) => !(e.target as Element).closest('a') && go(device_href(endpoint))}
+    >
       <div role="gridcell" class="c-name">
         <a href={device_href(endpoint)} title={[d.manufacturer, d.model].filter(Boolean).join(' ')}>
           {endpoint}
         </a>
       </div>
-      <div role="gridcell" class="c-status"><StatusChip status={d.status} /></div>
-      <div role="gridcell" class="c-sentence" title={sentence}>
-        {d.fault && <span class="fault-dot" title={d.fault}>fault</span>}{d.fault ?? d.sentence}
+      <div role="gridcell" class="c-status">
+        <StatusChip status={d.status} />
       </div>
-      <div role="gridcell" class="c-strands"><StrandBadges d={d} /></div>
-      <div role="gridcell" class="c-fw">{d.firmware ?? ''}</div>
-      <div role="gridcell" class="c-rate num">{rate_text(d.messages_per_s)}</div>
-      <div role="gridcell" class="c-seen num"><Age at={d.last_seen} /></div>
+      <div role="gridcell" class="c-sentence" title={sentence}>
+        {d.fault && (
+          <span class="fault-dot" title={d.fault}>
+            fault
+          </span>
+        )}
+        {d.fault ?? d.sentence}
+      </div>
+      <div role="gridcell" class="c-strands">
+        <StrandBadges d={d} />
+      </div>
+      <div role="gridcell" class="c-fw">
+        {d.firmware ?? ''}
+      </div>
+      <div role="gridcell" class="c-rate num">
+        {rate_text(d.messages_per_s)}
+      </div>
+      <div role="gridcell" class="c-seen num">
+        <Age at={d.last_seen} />
+      </div>
     </div>
   );
 }
@@ -102,12 +154,21 @@ function Head() {
   return (
     <div class="row head" role="row" aria-rowindex={1}>
       {COLUMNS.map((c) => (
-        <div role="columnheader" class={c.cls} aria-sort={c.sort === f.sort ? 'ascending' : undefined}>
+        <div
+          role="columnheader"
+          class={c.cls}
+          aria-sort={c.sort === f.sort ? 'ascending' : undefined}
+        >
           {c.sort ? (
-            <a href={filter_href({ ...f, sort: c.sort })} aria-current={c.sort === f.sort ? 'true' : undefined}>
+            <a
+              href={filter_href({ ...f, sort: c.sort })}
+              aria-current={c.sort === f.sort ? 'true' : undefined}
+            >
               {c.name}
             </a>
-          ) : c.name}
+          ) : (
+            c.name
+          )}
         </div>
       ))}
     </div>
@@ -144,7 +205,9 @@ function scroll_to(body: HTMLElement | null, index: number, row_px: number): voi
 }
 
 function typing(e: KeyboardEvent): boolean {
-  return e.target instanceof Element && Boolean(e.target.closest('input, textarea, select, dialog'));
+  return (
+    e.target instanceof Element && Boolean(e.target.closest('input, textarea, select, dialog'))
+  );
 }
 
 function Table() {
@@ -159,7 +222,8 @@ function Table() {
       if (e.ctrlKey || e.metaKey || e.altKey || typing(e)) return;
       const selected = selection.peek();
       const order = fleet_order.peek();
-      const step = e.key === 'j' || e.key === 'ArrowDown' ? 1 : e.key === 'k' || e.key === 'ArrowUp' ? -1 : 0;
+      const step =
+        e.key === 'j' || e.key === 'ArrowDown' ? 1 : e.key === 'k' || e.key === 'ArrowUp' ? -1 : 0;
       if (step) {
         if (e.key.startsWith('Arrow') && selected === null) return;
         e.preventDefault();
@@ -179,16 +243,34 @@ function Table() {
   const rows = [];
   for (let i = range[0]; i < Math.min(range[1], order.length); i++) {
     const endpoint = order[i]!;
-    rows.push(<Row key={endpoint} endpoint={endpoint} index={i} top={i * row_px} height={row_px}
-      selected={endpoint === selected} />);
+    rows.push(
+      <Row
+        key={endpoint}
+        endpoint={endpoint}
+        index={i}
+        top={i * row_px}
+        height={row_px}
+        selected={endpoint === selected}
+      />,
+    );
   }
   const size = { height: `${order.length * row_px}px` };
   return (
-    <div class="table card" role="grid" aria-label="Devices" aria-rowcount={order.length + 1}
-      onPointerEnter={() => (fleet_hold.value = true)} onPointerLeave={() => (fleet_hold.value = false)}>
+    <div
+      class="table card"
+      role="grid"
+      aria-label="Devices"
+      aria-rowcount={order.length + 1}
+      onPointerEnter={() => (fleet_hold.value = true)}
+      onPointerLeave={() => (fleet_hold.value = false)}
+    >
       <Head />
-      <div class="table-body" ref={body} role="rowgroup" style={size}>{rows}</div>
-      <span class="sr" role="status">{selected ? `Selected ${selected}` : ''}</span>
+      <div class="table-body" ref={body} role="rowgroup" style={size}>
+        {rows}
+      </div>
+      <span class="sr" role="status">
+        {selected ? `Selected ${selected}` : ''}
+      </span>
     </div>
   );
 }
@@ -209,26 +291,38 @@ function Search() {
   return (
     <div class="tools">
       <label class="search">
-        <IconSearch /><span class="sr">Search devices</span>
-        <input ref={input} type="search" value={f.search} spellcheck={false}
+        <IconSearch />
+        <span class="sr">Search devices</span>
+        <input
+          ref={input}
+          type="search"
+          value={f.search}
+          spellcheck={false}
           placeholder="Search endpoint, manufacturer, model, serial, group"
           onInput={(e) => filter_set({ search: e.currentTarget.value }, true)}
           onKeyDown={(e) => {
             if (e.key === 'Escape') filter_set({ search: '' }, true);
-            if (e.key === 'Escape' || e.key === 'Enter' || e.key === 'ArrowDown') e.currentTarget.blur();
-          }} />
+            if (e.key === 'Escape' || e.key === 'Enter' || e.key === 'ArrowDown')
+              e.currentTarget.blur();
+          }}
+        />
         <kbd>/</kbd>
       </label>
       <label class="sort">
         <span class="muted">Sort by</span>
-        <select value={f.sort} onChange={(e) => filter_set({ sort: e.currentTarget.value as Sort }, true)}>
+        <select
+          value={f.sort}
+          onChange={(e) => filter_set({ sort: e.currentTarget.value as Sort }, true)}
+        >
           <option value="endpoint">Endpoint</option>
           <option value="status">Needs attention</option>
           <option value="-last_seen">Last seen</option>
           <option value="-rate">Message rate</option>
         </select>
       </label>
-      <span class="keys muted"><kbd>j</kbd> <kbd>k</kbd> move <kbd>Enter</kbd> open</span>
+      <span class="keys muted">
+        <kbd>j</kbd> <kbd>k</kbd> move <kbd>Enter</kbd> open
+      </span>
     </div>
   );
 }
@@ -244,13 +338,22 @@ export function FleetPage() {
       <Counts />
       <Search />
       {!fleet_loaded.value && fleet_order.value.length === 0 ? (
-        <p class="quiet-note" role="status">Asking for the fleet</p>
+        <p class="quiet-note" role="status">
+          Asking for the fleet
+        </p>
       ) : fleet_order.value.length ? (
         <Table />
       ) : (
         <div class="card nothing">
-          <p>No device matches{f.search && <> “{f.search}”</>}{f.status.length > 0 && ` among ${f.status.join(', ')}`}.</p>
-          {filtered && <a class="button" href="/">Show all devices</a>}
+          <p>
+            No device matches{f.search && <> “{f.search}”</>}
+            {f.status.length > 0 && ` among ${f.status.join(', ')}`}.
+          </p>
+          {filtered && (
+            <a class="button" href="/">
+              Show all devices
+            </a>
+          )}
         </div>
       )}
     </>

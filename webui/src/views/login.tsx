@@ -21,20 +21,39 @@ export function Login() {
   return (
     <main class="login">
       <form class="card" onSubmit={submit}>
-        <div class="login-head"><Mark /><h1>Braid</h1><ThemeButton /></div>
+        <div class="login-head">
+          <Mark />
+          <h1>Braid</h1>
+          <ThemeButton />
+        </div>
         <p class="muted">LwM2M and Sparkplug, one connection per device.</p>
         <label>
           User name
-          <input ref={first} name="username" autocomplete="username" required value={username}
-            autocapitalize="none" spellcheck={false}
-            onInput={(e) => set_username(e.currentTarget.value)} />
+          <input
+            ref={first}
+            name="username"
+            autocomplete="username"
+            required
+            value={username}
+            autocapitalize="none"
+            spellcheck={false}
+            onInput={(e) => set_username(e.currentTarget.value)}
+          />
         </label>
         <label>
           Password
-          <input name="password" type="password" autocomplete="current-password" required
-            value={password} onInput={(e) => set_password(e.currentTarget.value)} />
+          <input
+            name="password"
+            type="password"
+            autocomplete="current-password"
+            required
+            value={password}
+            onInput={(e) => set_password(e.currentTarget.value)}
+          />
         </label>
-        {login_error.value && <Problem text={login_error.value.text} code={login_error.value.code} />}
+        {login_error.value && (
+          <Problem text={login_error.value.text} code={login_error.value.code} />
+        )}
         <button class="primary" disabled={login_busy.value}>
           {login_busy.value ? 'Signing in' : 'Sign in'}
         </button>

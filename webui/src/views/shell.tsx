@@ -22,8 +22,13 @@ export function ThemeButton() {
   const t = theme.value;
   const label = `Theme: ${t}. Switch to ${NEXT_THEME[t]}`;
   return (
-    <button type="button" class="quiet" aria-label={label} title={label}
-      onClick={() => (theme.value = NEXT_THEME[t])}>
+    <button
+      type="button"
+      class="quiet"
+      aria-label={label}
+      title={label}
+      onClick={() => (theme.value = NEXT_THEME[t])}
+    >
       {t === 'auto' ? <IconAuto /> : t === 'light' ? <IconSun /> : <IconMoon />}
     </button>
   );
@@ -33,7 +38,11 @@ export function ThemeButton() {
 function LiveMark() {
   switch (live_state.value) {
     case 'live':
-      return <span class="live live-on" role="status" title="Values arrive as they change">Live</span>;
+      return (
+        <span class="live live-on" role="status" title="Values arrive as they change">
+          Live
+        </span>
+      );
     case 'waiting': {
       const s = Math.max(0, Math.ceil((live_retry_at.value - Date.now()) / 1000));
       now.value;
@@ -44,7 +53,11 @@ function LiveMark() {
       );
     }
     default:
-      return <span class="live live-wait" role="status">Connecting</span>;
+      return (
+        <span class="live live-wait" role="status">
+          Connecting
+        </span>
+      );
   }
 }
 
@@ -54,21 +67,30 @@ function PartsNote() {
   if (!f) return null;
   const notes: string[] = [];
   const since = (at: string | null) => (at ? ` since ${ago_text(time_ms(at), now.value)}` : '');
-  if (f.broker.lwm2m === 'down') notes.push(`Broker session for LwM2M is down${since(f.broker.since)}.`);
+  if (f.broker.lwm2m === 'down')
+    notes.push(`Broker session for LwM2M is down${since(f.broker.since)}.`);
   if (f.broker.sparkplug === 'down') {
     notes.push(`Broker session for Sparkplug is down${since(f.broker.since)}.`);
   }
   if (f.database.state === 'down') {
-    notes.push(`The database is away${since(f.database.since)}; `
-      + `${count_text(f.database.spooled_rows)} rows wait on disk, nothing is lost.`);
+    notes.push(
+      `The database is away${since(f.database.since)}; ` +
+        `${count_text(f.database.spooled_rows)} rows wait on disk, nothing is lost.`,
+    );
   }
-  return notes.length ? <div class="parts-note" role="alert">{notes.join(' ')}</div> : null;
+  return notes.length ? (
+    <div class="parts-note" role="alert">
+      {notes.join(' ')}
+    </div>
+  ) : null;
 }
 
 function Nav() {
   const page = route.value.page;
   const link = (href: string, name: string, mine: boolean) => (
-    <a href={href} aria-current={mine ? 'page' : undefined}>{name}</a>
+    <a href={href} aria-current={mine ? 'page' : undefined}>
+      {name}
+    </a>
   );
   return (
     <nav aria-label="Main">
@@ -85,7 +107,10 @@ function Top() {
   const f = fleet_info.value;
   return (
     <header class="top">
-      <a class="brand" href="/" aria-label="Braid, fleet"><Mark /><span>Braid</span></a>
+      <a class="brand" href="/" aria-label="Braid, fleet">
+        <Mark />
+        <span>Braid</span>
+      </a>
       <Nav />
       <div class="top-end">
         {f && (
@@ -95,8 +120,12 @@ function Top() {
         )}
         <LiveMark />
         <ThemeButton />
-        <button type="button" class="quiet" onClick={() => void logout()}
-          title={`Signed in as ${s.username} (${s.role})`}>
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => void logout()}
+          title={`Signed in as ${s.username} (${s.role})`}
+        >
           Sign out
         </button>
       </div>
@@ -109,8 +138,15 @@ function Toasts() {
     <div class="toasts" role="log" aria-live="polite" aria-label="Messages">
       {toasts.value.map((t) => (
         <div key={t.id} class={`toast toast-${t.kind}`}>
-          <span>{t.text} {t.code && <code>{t.code}</code>}</span>
-          <button type="button" class="quiet" aria-label="Dismiss" onClick={() => toast_close(t.id)}>
+          <span>
+            {t.text} {t.code && <code>{t.code}</code>}
+          </span>
+          <button
+            type="button"
+            class="quiet"
+            aria-label="Dismiss"
+            onClick={() => toast_close(t.id)}
+          >
             <IconClose />
           </button>
         </div>
@@ -133,7 +169,14 @@ function Page() {
     case 'admin':
       return <Admin />;
     case 'missing':
-      return <section class="card"><h1>No such page</h1><p><a href="/">To the fleet</a></p></section>;
+      return (
+        <section class="card">
+          <h1>No such page</h1>
+          <p>
+            <a href="/">To the fleet</a>
+          </p>
+        </section>
+      );
   }
 }
 
@@ -152,13 +195,21 @@ function Inside() {
   }, [r]);
   return (
     <>
-      <a class="skip" href="#main" onClick={(e) => {
-        e.preventDefault();
-        document.getElementById('main')?.focus();
-      }}>Skip to content</a>
+      <a
+        class="skip"
+        href="#main"
+        onClick={(e) => {
+          e.preventDefault();
+          document.getElementById('main')?.focus();
+        }}
+      >
+        Skip to content
+      </a>
       <Top />
       <PartsNote />
-      <main id="main" tabIndex={-1}><Page /></main>
+      <main id="main" tabIndex={-1}>
+        <Page />
+      </main>
     </>
   );
 }
@@ -167,7 +218,15 @@ export function Shell() {
   const s = session.value;
   return (
     <>
-      {s === undefined ? <div class="boot" role="status">Opening Braid</div> : s ? <Inside /> : <Login />}
+      {s === undefined ? (
+        <div class="boot" role="status">
+          Opening Braid
+        </div>
+      ) : s ? (
+        <Inside />
+      ) : (
+        <Login />
+      )}
       <Toasts />
     </>
   );

@@ -3,7 +3,14 @@
 import { useEffect, useState } from 'preact/hooks';
 import { value_text } from '../format';
 import { device_href } from '../route';
-import { event_key, events, events_loading, events_next, events_older, events_open } from '../store/timeline';
+import {
+  event_key,
+  events,
+  events_loading,
+  events_next,
+  events_older,
+  events_open,
+} from '../store/timeline';
 import type { TimelineItem } from '../types';
 import { Age, Quiet } from '../ui/bits';
 
@@ -33,12 +40,19 @@ function Item({ e }: { e: TimelineItem }) {
           <details>
             <summary>{e.kind}</summary>
             <dl class="detail">
-              {Object.entries(detail).map(([k, v]) => <><dt>{k}</dt><dd>{value_text(v)}</dd></>)}
+              {Object.entries(detail).map(([k, v]) => (
+                <>
+                  <dt>{k}</dt>
+                  <dd>{value_text(v)}</dd>
+                </>
+              ))}
             </dl>
           </details>
         )}
       </div>
-      <span class="muted num"><Age at={e.at} /></span>
+      <span class="muted num">
+        <Age at={e.at} />
+      </span>
     </li>
   );
 }
@@ -52,16 +66,33 @@ export function EventList({ compact = false }: { compact?: boolean }) {
   return (
     <>
       <div class="segments" role="group" aria-label="Show only">
-        <button type="button" aria-pressed={only === null} onClick={() => set_only(null)}>All</button>
+        <button type="button" aria-pressed={only === null} onClick={() => set_only(null)}>
+          All
+        </button>
         {STRANDS.map((s) => (
-          <button type="button" aria-pressed={only === s.key} onClick={() => set_only(s.key)}>{s.name}</button>
+          <button type="button" aria-pressed={only === s.key} onClick={() => set_only(s.key)}>
+            {s.name}
+          </button>
         ))}
       </div>
-      <ol class="events">{shown.map((e) => <Item key={event_key(e)} e={e} />)}</ol>
-      {list.length === 0 && <Quiet>{events_loading.value ? 'Reading the timeline' : 'Nothing happened yet.'}</Quiet>}
+      <ol class="events">
+        {shown.map((e) => (
+          <Item key={event_key(e)} e={e} />
+        ))}
+      </ol>
+      {list.length === 0 && (
+        <Quiet>{events_loading.value ? 'Reading the timeline' : 'Nothing happened yet.'}</Quiet>
+      )}
       {more && (
-        <button type="button" class="more-line" disabled={events_loading.value}
-          onClick={() => { if (!all) set_all(true); else void events_older(); }}>
+        <button
+          type="button"
+          class="more-line"
+          disabled={events_loading.value}
+          onClick={() => {
+            if (!all) set_all(true);
+            else void events_older();
+          }}
+        >
           Older
         </button>
       )}
@@ -73,7 +104,10 @@ export function TimelinePage() {
   useEffect(() => events_open(null), []);
   return (
     <section class="card page-narrow">
-      <header class="card-head"><h1>Timeline</h1><span class="muted">All devices, newest first</span></header>
+      <header class="card-head">
+        <h1>Timeline</h1>
+        <span class="muted">All devices, newest first</span>
+      </header>
       <EventList />
     </section>
   );

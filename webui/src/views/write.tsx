@@ -6,9 +6,23 @@ import { useState } from 'preact/hooks';
 import { command_curl } from '../curl';
 import { value_text } from '../format';
 import { command_run } from '../store/commands';
-import { is_mandatory, is_multiple, resource_name, type_of, type Models, type ResourceRow } from '../tree';
+import {
+  is_mandatory,
+  is_multiple,
+  resource_name,
+  type_of,
+  type Models,
+  type ResourceRow,
+} from '../tree';
 import { type_kind, typed_parse, type Parsed } from '../typed';
-import type { CommandRequest, Metric, ModelObject, ModelResource, PathValue, Value } from '../types';
+import type {
+  CommandRequest,
+  Metric,
+  ModelObject,
+  ModelResource,
+  PathValue,
+  Value,
+} from '../types';
 import { CopyButton } from '../ui/bits';
 import { Dialog } from '../ui/dialog';
 
@@ -34,13 +48,26 @@ function start_text(value: Value | undefined, type: string | null): string {
   return typeof value === 'string' ? value : value_text(value);
 }
 
-function ValueInput({ label, typed, text, onText, parsed, touched }: {
-  label: string; typed: Typed; text: string; onText: (s: string) => void; parsed: Parsed | null;
+function ValueInput({
+  label,
+  typed,
+  text,
+  onText,
+  parsed,
+  touched,
+}: {
+  label: string;
+  typed: Typed;
+  text: string;
+  onText: (s: string) => void;
+  parsed: Parsed | null;
   touched: boolean;
 }) {
   const kind = type_kind(typed.type);
   const bad = touched && parsed && !parsed.ok ? parsed.why : '';
-  const hint = [HINT[kind], typed.range && `range ${typed.range}`, typed.unit].filter(Boolean).join(' · ');
+  const hint = [HINT[kind], typed.range && `range ${typed.range}`, typed.unit]
+    .filter(Boolean)
+    .join(' · ');
   return (
     <label class="field">
       <span>{label}</span>
@@ -52,40 +79,85 @@ function ValueInput({ label, typed, text, onText, parsed, touched }: {
         </select>
       ) : (
         <span class="field-row">
-          <input value={text} spellcheck={false} autocomplete="off" aria-invalid={bad ? 'true' : undefined}
+          <input
+            value={text}
+            spellcheck={false}
+            autocomplete="off"
+            aria-invalid={bad ? 'true' : undefined}
             inputMode={kind === 'integer' ? 'numeric' : kind === 'float' ? 'decimal' : 'text'}
-            onInput={(e) => onText(e.currentTarget.value)} />
+            onInput={(e) => onText(e.currentTarget.value)}
+          />
           {(kind === 'time' || kind === 'datetime') && (
-            <button type="button" onClick={() =>
-              onText(String(kind === 'time' ? Math.floor(Date.now() / 1000) : Date.now()))}>Now</button>
+            <button
+              type="button"
+              onClick={() =>
+                onText(String(kind === 'time' ? Math.floor(Date.now() / 1000) : Date.now()))
+              }
+            >
+              Now
+            </button>
           )}
         </span>
       )}
-      <small class={bad ? 'bad' : 'muted'} role={bad ? 'alert' : undefined}>{bad || hint}</small>
+      <small class={bad ? 'bad' : 'muted'} role={bad ? 'alert' : undefined}>
+        {bad || hint}
+      </small>
     </label>
   );
 }
 
-function Footer({ endpoint, request, verb, onClose, onSend }: {
-  endpoint: string; request: CommandRequest | null; verb: string; onClose: () => void;
+function Footer({
+  endpoint,
+  request,
+  verb,
+  onClose,
+  onSend,
+}: {
+  endpoint: string;
+  request: CommandRequest | null;
+  verb: string;
+  onClose: () => void;
   onSend: () => void;
 }) {
   return (
     <footer>
       {request && (
-        <CopyButton text={command_curl(location.origin, endpoint, request)} label="Copy as curl">curl</CopyButton>
+        <CopyButton text={command_curl(location.origin, endpoint, request)} label="Copy as curl">
+          curl
+        </CopyButton>
       )}
       <span class="spring" />
-      <button type="button" onClick={onClose}>Cancel</button>
-      <button type="submit" class="primary" onClick={onSend}>{verb}</button>
+      <button type="button" onClick={onClose}>
+        Cancel
+      </button>
+      <button type="submit" class="primary" onClick={onSend}>
+        {verb}
+      </button>
     </footer>
   );
 }
 
 /** One value of one type, then a request made from it. */
-function OneValue({ title, note, endpoint, label, typed, initial, make, target, onClose }: {
-  title: string; note: string; endpoint: string; label: string; typed: Typed; initial: string;
-  make: (v: Value) => CommandRequest; target?: string; onClose: () => void;
+function OneValue({
+  title,
+  note,
+  endpoint,
+  label,
+  typed,
+  initial,
+  make,
+  target,
+  onClose,
+}: {
+  title: string;
+  note: string;
+  endpoint: string;
+  label: string;
+  typed: Typed;
+  initial: string;
+  make: (v: Value) => CommandRequest;
+  target?: string;
+  onClose: () => void;
 }) {
   const [text, set_text] = useState(initial);
   const [touched, set_touched] = useState(false);
@@ -101,20 +173,44 @@ function OneValue({ title, note, endpoint, label, typed, initial, make, target, 
   return (
     <Dialog title={title} note={note} onClose={onClose}>
       <form onSubmit={submit} noValidate>
-        <ValueInput label={label} typed={typed} text={text} parsed={parsed} touched={touched}
-          onText={(s) => { set_text(s); set_touched(true); }} />
-        <Footer endpoint={endpoint} request={request} verb="Write" onClose={onClose}
-          onSend={() => set_touched(true)} />
+        <ValueInput
+          label={label}
+          typed={typed}
+          text={text}
+          parsed={parsed}
+          touched={touched}
+          onText={(s) => {
+            set_text(s);
+            set_touched(true);
+          }}
+        />
+        <Footer
+          endpoint={endpoint}
+          request={request}
+          verb="Write"
+          onClose={onClose}
+          onSend={() => set_touched(true)}
+        />
       </form>
     </Dialog>
   );
 }
 
 /** A resource of several instances is written whole: "0: a", "1: b", a line each. */
-function ManyValues({ endpoint, row, typed, onClose }: {
-  endpoint: string; row: ResourceRow; typed: Typed; onClose: () => void;
+function ManyValues({
+  endpoint,
+  row,
+  typed,
+  onClose,
+}: {
+  endpoint: string;
+  row: ResourceRow;
+  typed: Typed;
+  onClose: () => void;
 }) {
-  const first = row.values.map((r) => `${r.path.split('/')[4] ?? '0'}: ${value_text(r.value, null)}`);
+  const first = row.values.map(
+    (r) => `${r.path.split('/')[4] ?? '0'}: ${value_text(r.value, null)}`,
+  );
   const [text, set_text] = useState(first.join('\n'));
   const [touched, set_touched] = useState(false);
   const value: { [id: string]: Value } = {};
@@ -135,52 +231,111 @@ function ManyValues({ endpoint, row, typed, onClose }: {
     onClose();
   };
   return (
-    <Dialog title={`Write ${row.name}`} note={`${row.path} · ${typed.type ?? 'String'} · several instances`}
-      onClose={onClose}>
+    <Dialog
+      title={`Write ${row.name}`}
+      note={`${row.path} · ${typed.type ?? 'String'} · several instances`}
+      onClose={onClose}
+    >
       <form onSubmit={submit} noValidate>
         <label class="field">
           <span>One line per instance, number: value</span>
-          <textarea rows={5} value={text} spellcheck={false}
-            onInput={(e) => { set_text(e.currentTarget.value); set_touched(true); }} />
-          <small class={touched && why ? 'bad' : 'muted'}>{(touched && why) || HINT[type_kind(typed.type)]}</small>
+          <textarea
+            rows={5}
+            value={text}
+            spellcheck={false}
+            onInput={(e) => {
+              set_text(e.currentTarget.value);
+              set_touched(true);
+            }}
+          />
+          <small class={touched && why ? 'bad' : 'muted'}>
+            {(touched && why) || HINT[type_kind(typed.type)]}
+          </small>
         </label>
-        <Footer endpoint={endpoint} request={request} verb="Write" onClose={onClose}
-          onSend={() => set_touched(true)} />
+        <Footer
+          endpoint={endpoint}
+          request={request}
+          verb="Write"
+          onClose={onClose}
+          onSend={() => set_touched(true)}
+        />
       </form>
     </Dialog>
   );
 }
 
-export function WriteResource({ endpoint, row, onClose }: {
-  endpoint: string; row: ResourceRow; onClose: () => void;
+export function WriteResource({
+  endpoint,
+  row,
+  onClose,
+}: {
+  endpoint: string;
+  row: ResourceRow;
+  onClose: () => void;
 }) {
-  const typed: Typed = { type: type_of(row), range: row.model?.range ?? null, unit: row.model?.units ?? null };
-  if (row.values.some((v) => v.path.split('/').length > 4) || (row.model && is_multiple(row.model))) {
+  const typed: Typed = {
+    type: type_of(row),
+    range: row.model?.range ?? null,
+    unit: row.model?.units ?? null,
+  };
+  if (
+    row.values.some((v) => v.path.split('/').length > 4) ||
+    (row.model && is_multiple(row.model))
+  ) {
     return <ManyValues endpoint={endpoint} row={row} typed={typed} onClose={onClose} />;
   }
   return (
-    <OneValue title={`Write ${row.name}`} note={`${row.path} · ${typed.type ?? 'String'}`} endpoint={endpoint}
-      label="Value" typed={typed} initial={start_text(row.values[0]?.value, typed.type)}
-      make={(value) => ({ op: 'write', path: row.path, value })} onClose={onClose} />
+    <OneValue
+      title={`Write ${row.name}`}
+      note={`${row.path} · ${typed.type ?? 'String'}`}
+      endpoint={endpoint}
+      label="Value"
+      typed={typed}
+      initial={start_text(row.values[0]?.value, typed.type)}
+      make={(value) => ({ op: 'write', path: row.path, value })}
+      onClose={onClose}
+    />
   );
 }
 
-export function WriteMetric({ endpoint, metric, value, onClose }: {
-  endpoint: string; metric: Metric; value: Value; onClose: () => void;
+export function WriteMetric({
+  endpoint,
+  metric,
+  value,
+  onClose,
+}: {
+  endpoint: string;
+  metric: Metric;
+  value: Value;
+  onClose: () => void;
 }) {
   return (
-    <OneValue title={`Write ${metric.name}`} endpoint={endpoint}
-      note={`${metric.device ? `Device ${metric.device}` : 'Node'} · ${metric.datatype}`} label="Value"
-      typed={{ type: metric.datatype, unit: metric.unit }} initial={start_text(value, metric.datatype)}
+    <OneValue
+      title={`Write ${metric.name}`}
+      endpoint={endpoint}
+      note={`${metric.device ? `Device ${metric.device}` : 'Node'} · ${metric.datatype}`}
+      label="Value"
+      typed={{ type: metric.datatype, unit: metric.unit }}
+      initial={start_text(value, metric.datatype)}
       make={(v) => ({
-        op: 'metric-write', metric: metric.name, ...(metric.device && { device: metric.device }), value: v,
+        op: 'metric-write',
+        metric: metric.name,
+        ...(metric.device && { device: metric.device }),
+        value: v,
       })}
-      onClose={onClose} />
+      onClose={onClose}
+    />
   );
 }
 
-export function ExecuteWith({ endpoint, row, onClose }: {
-  endpoint: string; row: ResourceRow; onClose: () => void;
+export function ExecuteWith({
+  endpoint,
+  row,
+  onClose,
+}: {
+  endpoint: string;
+  row: ResourceRow;
+  onClose: () => void;
 }) {
   const [args, set_args] = useState('');
   const request: CommandRequest = { op: 'execute', path: row.path, ...(args && { args }) };
@@ -194,23 +349,48 @@ export function ExecuteWith({ endpoint, row, onClose }: {
       <form onSubmit={submit}>
         <label class="field">
           <span>Arguments</span>
-          <input value={args} placeholder="0='text',1" spellcheck={false}
-            onInput={(e) => set_args(e.currentTarget.value)} />
-          <small class="muted">As LwM2M writes them: digit, or digit='text', with commas. May be empty.</small>
+          <input
+            value={args}
+            placeholder="0='text',1"
+            spellcheck={false}
+            onInput={(e) => set_args(e.currentTarget.value)}
+          />
+          <small class="muted">
+            As LwM2M writes them: digit, or digit='text', with commas. May be empty.
+          </small>
         </label>
-        <Footer endpoint={endpoint} request={request} verb="Execute" onClose={onClose} onSend={() => {}} />
+        <Footer
+          endpoint={endpoint}
+          request={request}
+          verb="Execute"
+          onClose={onClose}
+          onSend={() => {}}
+        />
       </form>
     </Dialog>
   );
 }
 
 const ATTRIBUTES = [
-  ['pmin', 'At most every (s)'], ['pmax', 'At least every (s)'], ['gt', 'When above'],
-  ['lt', 'When below'], ['st', 'When changed by'],
+  ['pmin', 'At most every (s)'],
+  ['pmax', 'At least every (s)'],
+  ['gt', 'When above'],
+  ['lt', 'When below'],
+  ['st', 'When changed by'],
 ] as const;
 
-export function ObserveWith({ op, endpoint, path, name, onClose }: {
-  op: 'observe' | 'write-attributes'; endpoint: string; path: string; name: string; onClose: () => void;
+export function ObserveWith({
+  op,
+  endpoint,
+  path,
+  name,
+  onClose,
+}: {
+  op: 'observe' | 'write-attributes';
+  endpoint: string;
+  path: string;
+  name: string;
+  onClose: () => void;
 }) {
   const [texts, set_texts] = useState<Record<string, string>>({});
   const attributes: Record<string, number> = {};
@@ -231,19 +411,39 @@ export function ObserveWith({ op, endpoint, path, name, onClose }: {
     onClose();
   };
   return (
-    <Dialog title={op === 'observe' ? `Observe ${name}` : `Attributes of ${name}`} note={path} onClose={onClose}>
+    <Dialog
+      title={op === 'observe' ? `Observe ${name}` : `Attributes of ${name}`}
+      note={path}
+      onClose={onClose}
+    >
       <form onSubmit={submit}>
         <div class="field-grid">
           {ATTRIBUTES.map(([key, words]) => (
             <label class="field">
-              <span>{words} <code>{key}</code></span>
-              <input inputMode="decimal" value={texts[key] ?? ''} autocomplete="off"
-                onInput={(e) => set_texts({ ...texts, [key]: e.currentTarget.value })} />
+              <span>
+                {words} <code>{key}</code>
+              </span>
+              <input
+                inputMode="decimal"
+                value={texts[key] ?? ''}
+                autocomplete="off"
+                onInput={(e) => set_texts({ ...texts, [key]: e.currentTarget.value })}
+              />
             </label>
           ))}
         </div>
-        {why && some && <small class="bad" role="alert">{why}</small>}
-        <Footer endpoint={endpoint} request={request} verb={op === 'observe' ? 'Observe' : 'Write'} onClose={onClose} onSend={() => {}} />
+        {why && some && (
+          <small class="bad" role="alert">
+            {why}
+          </small>
+        )}
+        <Footer
+          endpoint={endpoint}
+          request={request}
+          verb={op === 'observe' ? 'Observe' : 'Write'}
+          onClose={onClose}
+          onSend={() => {}}
+        />
       </form>
     </Dialog>
   );
@@ -253,8 +453,18 @@ function writable(r: ModelResource): boolean {
   return r.op.includes('W') && !is_multiple(r);
 }
 
-export function CreateInstance({ endpoint, object, taken, models, onClose }: {
-  endpoint: string; object: ModelObject; taken: number[]; models: Models; onClose: () => void;
+export function CreateInstance({
+  endpoint,
+  object,
+  taken,
+  models,
+  onClose,
+}: {
+  endpoint: string;
+  object: ModelObject;
+  taken: number[];
+  models: Models;
+  onClose: () => void;
 }) {
   let free = 0;
   while (taken.includes(free)) free++;
@@ -275,7 +485,8 @@ export function CreateInstance({ endpoint, object, taken, models, onClose }: {
     if (p.ok) values.push({ path: `${base}/${r.id}`, value: p.value });
     else why ||= `${r.name}: ${p.why}`;
   }
-  const request: CommandRequest | null = why ? null
+  const request: CommandRequest | null = why
+    ? null
     : { op: 'create', path: `/${object.id}`, instance: Number(instance), values };
   const submit = (e: Event) => {
     e.preventDefault();
@@ -288,18 +499,38 @@ export function CreateInstance({ endpoint, object, taken, models, onClose }: {
     <Dialog title={`Create ${object.name}`} note={resource_name(models, base)} onClose={onClose}>
       <form onSubmit={submit} noValidate>
         <div class="dialog-scroll">
-          <ValueInput label="Instance" typed={{ type: 'uint16', range: '0..65534' }} text={instance}
-            parsed={id} touched={touched} onText={set_instance} />
+          <ValueInput
+            label="Instance"
+            typed={{ type: 'uint16', range: '0..65534' }}
+            text={instance}
+            parsed={id}
+            touched={touched}
+            onText={set_instance}
+          />
           {fields.map((r) => (
-            <ValueInput key={r.id} label={`${r.name}${is_mandatory(r) ? ' (mandatory)' : ''}`}
-              typed={{ type: r.type, range: r.range, unit: r.units }} text={texts[r.id] ?? ''}
-              parsed={texts[r.id] ? typed_parse(texts[r.id]!, r.type, r.range) : null} touched
-              onText={(s) => set_texts({ ...texts, [r.id]: s })} />
+            <ValueInput
+              key={r.id}
+              label={`${r.name}${is_mandatory(r) ? ' (mandatory)' : ''}`}
+              typed={{ type: r.type, range: r.range, unit: r.units }}
+              text={texts[r.id] ?? ''}
+              parsed={texts[r.id] ? typed_parse(texts[r.id]!, r.type, r.range) : null}
+              touched
+              onText={(s) => set_texts({ ...texts, [r.id]: s })}
+            />
           ))}
         </div>
-        {touched && why && <small class="bad" role="alert">{why}</small>}
-        <Footer endpoint={endpoint} request={request} verb="Create" onClose={onClose}
-          onSend={() => set_touched(true)} />
+        {touched && why && (
+          <small class="bad" role="alert">
+            {why}
+          </small>
+        )}
+        <Footer
+          endpoint={endpoint}
+          request={request}
+          verb="Create"
+          onClose={onClose}
+          onSend={() => set_touched(true)}
+        />
       </form>
     </Dialog>
   );
