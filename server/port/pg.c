@@ -100,6 +100,15 @@ bool pg_is_ok(const struct pg *db)
     return db && !db->broken && PQstatus(db->c) == CONNECTION_OK;
 }
 
+/* An idle server says nothing: input means that it said good-bye. */
+bool pg_check(struct pg *db)
+{
+    struct pollfd p = {.fd = PQsocket(db->c), .events = POLLIN};
+    if (pg_is_ok(db) && poll(&p, 1, 0) != 0 && !PQconsumeInput(db->c))
+        db->broken = true;
+    return pg_is_ok(db) && PQtransactionStatus(db->c) == PQTRANS_IDLE;
+}
+
 const char *pg_error(const struct pg *db)
 {
     return db->error;

@@ -15,6 +15,9 @@ struct pg_result;
 MUST_CHECK enum err pg_connect(const char *conninfo, const char *application, struct pg **out);
 void pg_close(struct pg *db);       /* NULL is fine */
 bool pg_is_ok(const struct pg *db); /* false after the connection broke: close and reconnect */
+/* pg_check looks at the socket of an idle connection: false when it is broken or in a transaction.
+ */
+bool pg_check(struct pg *db);
 const char *pg_error(const struct pg *db);    /* last error's message, "" if none */
 const char *pg_sqlstate(const struct pg *db); /* of the last error, "" if none */
 

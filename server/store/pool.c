@@ -1,47 +1,51 @@
 /* pool.c - see pool.h.
  *
- * A slot is free, on loan, or empty (its connection broke).  While PostgreSQL refuses, one borrower
- * a second tries; the others are told at once. */
+ * A slot is free (with an idle connection or none yet) or lent.  Connecting happens outside the
+ * lock, by the thread that wants the connection.  After a failed connect everybody is refused at
+ * once for a second, so that a dead database does not tie up all request threads. */
 #include "store/pool.h"
 
-#include "base/clock.h"
-
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define PROBE_MS     1000
-#define STATEMENT_MS 15000
+#include "base/clock.h"
+
+#define PROBE_MS           1000
+#define REQUEST_TIMEOUT_MS 15000
+
+struct slot {
+    struct pg *db; /* NULL: not connected */
+    bool lent;
+};
 
 struct pool {
-    pthread_mutex_t lock;
-    pthread_cond_t returned;
     char *conninfo;
-    size_t size, on_loan, n_idle;
-    struct pg **idle; /* open connections nobody uses */
-    uint64_t down_until_ms;
+    pthread_mutex_t lock;
+    pthread_cond_t back; /* on the monotonic clock */
+    uint64_t probe_ms;   /* no connect before this */
+    size_t n;
+    struct slot slots[];
 };
 
 enum err pool_new(const char *conninfo, size_t size, struct pool **out)
 {
-    struct pool *p = calloc(1, sizeof *p);
+    pthread_condattr_t mono;
+    struct pool *p = calloc(1, sizeof *p + size * sizeof *p->slots);
     if (!p)
         return ERR_NOMEM;
     p->conninfo = strdup(conninfo);
-    p->idle = calloc(size, sizeof(struct pg *));
-    if (!p->conninfo || !p->idle) {
+    if (!p->conninfo || pthread_condattr_init(&mono)) {
         free(p->conninfo);
-        free(p->idle);
         free(p);
         return ERR_NOMEM;
     }
-    p->size = size;
-    pthread_condattr_t mono;
-    pthread_condattr_init(&mono);
+    p->n = size;
     pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->returned, &mono);
+    pthread_cond_init(&p->back, &mono);
     pthread_condattr_destroy(&mono);
+    pthread_mutex_init(&p->lock, NULL);
     *out = p;
     return ERR_OK;
 }
@@ -50,86 +54,95 @@ void pool_free(struct pool *p)
 {
     if (!p)
         return;
-    for (size_t i = 0; i < p->n_idle; i++)
-        pg_close(p->idle[i]);
-    pthread_cond_destroy(&p->returned);
+    for (size_t i = 0; i < p->n; i++) {
+        assert(!p->slots[i].lent);
+        pg_close(p->slots[i].db);
+    }
+    pthread_cond_destroy(&p->back);
     pthread_mutex_destroy(&p->lock);
-    free(p->idle);
     free(p->conninfo);
     free(p);
 }
 
-/* A place for one more loan: an open connection in *db, or NULL for a new one. */
-static enum err take_place(struct pool *p, uint32_t wait_ms, struct pg **db)
+/* Connected slots first: they answer sooner. */
+static struct slot *free_slot(struct pool *p)
 {
-    uint64_t until = clock_mono_ms() + wait_ms;
-    struct timespec t = {(time_t)(until / 1000), (long)(until % 1000) * 1000000};
-    enum err e = ERR_OK;
-    pthread_mutex_lock(&p->lock);
-    while (p->on_loan == p->size && !e)
-        if (pthread_cond_timedwait(&p->returned, &p->lock, &t))
-            e = ERR_TIMEOUT;
-    *db = NULL;
-    if (!e && p->n_idle)
-        *db = p->idle[--p->n_idle];
-    else if (!e && clock_mono_ms() < p->down_until_ms)
-        e = ERR_DB;
-    if (!e)
-        p->on_loan++;
-    pthread_mutex_unlock(&p->lock);
-    return e;
+    struct slot *found = NULL;
+    for (size_t i = 0; i < p->n; i++) {
+        struct slot *s = &p->slots[i];
+        if (!s->lent && (!found || (!found->db && s->db)))
+            found = s;
+    }
+    return found;
 }
 
-static void give_place_back(struct pool *p, bool refused)
+static enum err connect_slot(struct pool *p, struct slot *s)
 {
-    pthread_mutex_lock(&p->lock);
-    p->on_loan--;
-    if (refused)
-        p->down_until_ms = clock_mono_ms() + PROBE_MS;
-    pthread_cond_signal(&p->returned);
+    struct pg *db = NULL;
+    if (clock_mono_ms() < p->probe_ms)
+        return ERR_DB;
     pthread_mutex_unlock(&p->lock);
+    enum err e = pg_connect(p->conninfo, "braidd", &db);
+    if (!e && pg_set_timeout(db, REQUEST_TIMEOUT_MS))
+        e = ERR_DB;
+    pthread_mutex_lock(&p->lock);
+    if (e) {
+        pg_close(db);
+        p->probe_ms = clock_mono_ms() + PROBE_MS;
+        return ERR_DB;
+    }
+    p->probe_ms = 0;
+    s->db = db;
+    return ERR_OK;
 }
 
 enum err pool_get(struct pool *p, uint32_t wait_ms, struct pg **out)
 {
-    struct pg *db;
-    enum err e = take_place(p, wait_ms, &db);
-    if (e || db) {
-        if (!e)
-            *out = db;
-        return e;
+    enum err e = ERR_OK;
+    struct slot *s;
+    uint64_t deadline = clock_mono_ms() + wait_ms;
+    const struct timespec until = {(time_t)(deadline / 1000), (long)(deadline % 1000) * 1000000};
+    pthread_mutex_lock(&p->lock);
+    while (!(s = free_slot(p)) && clock_mono_ms() < deadline)
+        pthread_cond_timedwait(&p->back, &p->lock, &until);
+    if (!s) {
+        e = ERR_TIMEOUT;
+        goto out;
     }
-    db = NULL;
-    e = pg_connect(p->conninfo, "braidd request", &db);
-    if (!e)
-        e = pg_set_timeout(db, STATEMENT_MS);
+    s->lent = true;
+    if (s->db && !pg_check(s->db)) {
+        pg_close(s->db);
+        s->db = NULL;
+    }
+    if (!s->db)
+        e = connect_slot(p, s);
     if (e) {
-        pg_close(db);
-        give_place_back(p, true);
-        return ERR_DB;
+        s->lent = false;
+        pthread_cond_signal(&p->back);
+    } else {
+        *out = s->db;
     }
-    *out = db;
-    return ERR_OK;
+out:
+    pthread_mutex_unlock(&p->lock);
+    return e;
 }
 
 void pool_put(struct pool *p, struct pg *db)
 {
     if (!db)
         return;
-    if (!pg_is_ok(db)) {
-        pg_close(db);
-        /* The others are of the same server: let them prove themselves anew. */
-        pthread_mutex_lock(&p->lock);
-        for (size_t i = 0; i < p->n_idle; i++)
-            pg_close(p->idle[i]);
-        p->n_idle = 0;
-        pthread_mutex_unlock(&p->lock);
-        give_place_back(p, false);
-        return;
-    }
     pthread_mutex_lock(&p->lock);
-    p->idle[p->n_idle++] = db;
-    p->on_loan--;
-    pthread_cond_signal(&p->returned);
+    for (size_t i = 0; i < p->n; i++) {
+        struct slot *s = &p->slots[i];
+        if (s->db != db)
+            continue;
+        assert(s->lent);
+        s->lent = false;
+        if (!pg_check(db)) {
+            pg_close(db);
+            s->db = NULL;
+        }
+    }
+    pthread_cond_signal(&p->back);
     pthread_mutex_unlock(&p->lock);
 }

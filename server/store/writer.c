@@ -1,0 +1,751 @@
+/* writer.c - see writer.h.
+ *
+ * What the thread holds is always in exactly one place: a queue (anybody puts, under `lock`), the
+ * hand (taken, not yet safe), PostgreSQL, or the spool.  Work leaves the hand only when it is
+ * committed or on disk; then, and only then, its completions are called.
+ *
+ *   down:    everything goes from the hand to the spool
+ *   replay:  connected, but the spool still holds older work: new work goes behind it
+ *   direct:  connected and the spool is empty: the hand goes to PostgreSQL
+ *
+ * A failed or unanswered commit turns direct into down with the hand still full; it is spooled and
+ * later applied once more, which is harmless (statement.c, ingest_batch).  Connecting happens on a
+ * second thread, because a server that hangs would otherwise hold up the spool. */
+#include "store/writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "port/crypto.h"
+#include "store/apply.h"
+#include "store/spool.h"
+
+#define PUTS_MAX         100000
+#define BATCHES_MAX      256
+#define GROUP_PUTS       1000 /* statements of one transaction */
+#define GROUP_SPACING_MS 4    /* so that a busy state lane shares commits */
+#define HOLD_MS          100  /* how long samples wait for company */
+#define FULL_WAIT_MS     2000 /* how long writer_samples waits for room */
+#define STUCK_MS         100
+#define DB_TIMEOUT_MS    5000
+#define BACKOFF_MIN_MS   200
+#define BACKOFF_MAX_MS   2000
+#define HOUSEKEEPING_MS  3600000
+#define RECORD_MAX_BYTES ((size_t)256 << 20)
+
+struct writer {
+    char *conninfo;
+    struct metrics *metrics;
+    struct thread thread, dialer;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, room, dial; /* on the monotonic clock */
+    struct put *puts, **puts_end;
+    struct batch *batches, **batches_end;
+    size_t n_puts, n_batches, n_samples;
+    uint64_t oldest_batch_ms;
+    bool closing;
+    bool full_puts;     /* the spool has no room for statements either */
+    bool dial_wanted;   /* the dialer shall connect */
+    unsigned failures;  /* since something last worked */
+    struct pg *dialled; /* a fresh connection for the thread */
+    bool up;
+    int64_t since_ms;
+
+    /* the writer's thread only (before it starts: writer_start) */
+    struct pg *db;       /* NULL: down */
+    struct spool *spool; /* NULL: none */
+    struct put *hand;
+    size_t n_hand;
+    struct chunk chunk;
+    struct chunk_view view; /* of `chunk`; rows + text_rows > 0: it is in the hand */
+    uint64_t writer_id, next_batch_no;
+    uint64_t next_group_ms, next_housekeeping_ms;
+    uint64_t retry_ms; /* when to try again what could not leave the hand */
+    struct buf scratch;
+    enum err results[GROUP_PUTS];
+};
+
+static bool chunk_in_hand(const struct writer *w)
+{
+    return w->view.rows + w->view.text_rows > 0;
+}
+
+static bool spool_pending(const struct writer *w)
+{
+    return w->spool && !spool_empty(w->spool);
+}
+
+/* ---- up and down ---- */
+
+static void set_up(struct writer *w, bool up)
+{
+    pthread_mutex_lock(&w->lock);
+    w->up = up;
+    w->since_ms = clock_utc_ms();
+    pthread_mutex_unlock(&w->lock);
+    metric_set(w->metrics, M_DB_UP, up);
+}
+
+static void go_down(struct writer *w)
+{
+    if (!w->db)
+        return;
+    log_warn("store.down", KV("reason", pg_error(w->db)), KV("sqlstate", pg_sqlstate(w->db)));
+    pg_close(w->db);
+    w->db = NULL;
+    set_up(w, false);
+    pthread_mutex_lock(&w->lock);
+    w->failures++;
+    w->dial_wanted = true;
+    pthread_cond_signal(&w->dial);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void go_up(struct writer *w, struct pg *db)
+{
+    w->db = db;
+    set_up(w, true);
+    w->next_housekeeping_ms = clock_mono_ms() + HOUSEKEEPING_MS;
+    log_info("store.up", KI("spooled_bytes", w->spool ? spool_bytes(w->spool) : 0));
+}
+
+static void worked(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->failures = 0;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static enum err make_partitions(struct pg *db)
+{
+    return pg_exec(db, "SELECT ensure_partitions()", NULL, 0, NULL);
+}
+
+static enum err dial(const char *conninfo, struct pg **out)
+{
+    struct pg *db = NULL;
+    enum err e = pg_connect(conninfo, "braidd writer", &db);
+    if (!e)
+        e = pg_set_timeout(db, DB_TIMEOUT_MS);
+    if (!e && make_partitions(db)) /* not fatal: the default partitions take what comes */
+        log_warn("store.partitions", KV("reason", pg_error(db)));
+    if (!e && !pg_is_ok(db))
+        e = ERR_DB;
+    if (e) {
+        pg_close(db);
+        return e;
+    }
+    *out = db;
+    return ERR_OK;
+}
+
+/* ---- waiting ---- */
+
+static void cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline_ms)
+{
+    struct timespec t = {(time_t)(deadline_ms / 1000), (long)(deadline_ms % 1000) * 1000000};
+    if (deadline_ms == UINT64_MAX)
+        pthread_cond_wait(c, lock);
+    else
+        pthread_cond_timedwait(c, lock, &t);
+}
+
+static uint64_t backoff_ms(unsigned failures)
+{
+    uint64_t delay = BACKOFF_MIN_MS;
+    for (unsigned i = 1; i < failures && delay < BACKOFF_MAX_MS; i++)
+        delay *= 2;
+    return failures == 0 ? 0 : delay < BACKOFF_MAX_MS ? delay : BACKOFF_MAX_MS;
+}
+
+/* The dialer's thread: connect when asked, with growing pauses. */
+static void run_dialer(void *arg)
+{
+    struct writer *w = arg;
+    pthread_mutex_lock(&w->lock);
+    while (!w->closing) {
+        if (!w->dial_wanted) {
+            pthread_cond_wait(&w->dial, &w->lock);
+            continue;
+        }
+        uint64_t until = clock_mono_ms() + backoff_ms(w->failures);
+        while (!w->closing && clock_mono_ms() < until)
+            cond_wait_until(&w->dial, &w->lock, until);
+        if (w->closing)
+            break;
+        pthread_mutex_unlock(&w->lock);
+        struct pg *db = NULL;
+        enum err e = dial(w->conninfo, &db);
+        pthread_mutex_lock(&w->lock);
+        if (e) {
+            w->failures++;
+            continue;
+        }
+        w->dialled = db;
+        w->dial_wanted = false;
+        pthread_cond_signal(&w->work);
+        metric_add(w->metrics, M_DB_RECONNECTS, 1);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- the hand ---- */
+
+/* finish_puts takes the first n statements out of the hand and calls their completions. */
+static void finish_puts(struct writer *w, size_t n, const enum err *results)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct put *p = w->hand;
+        w->hand = p->next;
+        w->n_hand--;
+        if (p->done)
+            p->done(p->ctx, results ? results[i] : ERR_OK);
+        put_free(p);
+    }
+}
+
+static void drop_chunk(struct writer *w)
+{
+    w->view = (struct chunk_view){.rows = 0};
+    chunk_reset(&w->chunk);
+}
+
+static void observe_latency(const struct writer *w)
+{
+    uint64_t now = clock_mono_us();
+    for (size_t i = 0; i < w->chunk.n; i++)
+        if (w->chunk.v[i].arrived_us)
+            histogram_observe_us(w->metrics, H_STORE, now - w->chunk.v[i].arrived_us);
+}
+
+static void puts_to_db(struct writer *w)
+{
+    if (apply_puts(w->db, w->metrics, w->hand, w->n_hand, w->results)) {
+        go_down(w);
+        return;
+    }
+    worked(w);
+    finish_puts(w, w->n_hand, w->results);
+}
+
+static void chunk_to_db(struct writer *w)
+{
+    uint64_t stored = 0;
+    if (apply_chunk(w->db, w->metrics, &w->view, &stored)) {
+        go_down(w);
+        return;
+    }
+    worked(w);
+    metric_add(w->metrics, M_SAMPLES_STORED, (int64_t)stored);
+    observe_latency(w);
+    drop_chunk(w);
+}
+
+/* puts_to_spool moves as many statements as fit; false if some stay in the hand. */
+static bool puts_to_spool(struct writer *w)
+{
+    size_t n = 0;
+    enum err e = ERR_OK;
+    for (const struct put *p = w->hand; p && !e; p = p->next) {
+        buf_reset(&w->scratch);
+        put_encode(p, &w->scratch);
+        e = w->scratch.err ? w->scratch.err
+                           : spool_append(w->spool, SPOOL_STATEMENT, 0, buf_view(&w->scratch));
+        n += !e;
+    }
+    enum err synced = spool_sync(w->spool);
+    if (!synced)
+        finish_puts(w, n, NULL);
+    return !e && !synced;
+}
+
+static void chunk_to_spool(struct writer *w)
+{
+    uint32_t rows = w->view.rows + w->view.text_rows;
+    buf_reset(&w->scratch);
+    chunk_encode(&w->view, &w->scratch);
+    enum err e = w->scratch.err;
+    if (!e)
+        e = spool_append(w->spool, SPOOL_CHUNK, rows, buf_view(&w->scratch));
+    if (!e)
+        e = spool_sync(w->spool);
+    if (e)
+        return;
+    metric_add(w->metrics, M_SAMPLES_SPOOLED, rows);
+    drop_chunk(w);
+}
+
+/* empty_hand brings what is in the hand to safety, statements first.  What it cannot bring there
+ * stays in the hand. */
+static void empty_hand(struct writer *w)
+{
+    w->next_group_ms = clock_mono_ms() + GROUP_SPACING_MS;
+    w->retry_ms = clock_mono_ms() + STUCK_MS;
+    bool full = false;
+    if (w->n_hand && w->db && !spool_pending(w))
+        puts_to_db(w);
+    if (w->n_hand && w->spool)
+        full = !puts_to_spool(w);
+    /* a chunk may overtake statements: nothing in it refers to them */
+    if (chunk_in_hand(w) && w->db && !spool_pending(w))
+        chunk_to_db(w);
+    if (chunk_in_hand(w) && w->spool)
+        chunk_to_spool(w);
+    pthread_mutex_lock(&w->lock);
+    w->full_puts = full;
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- replay ---- */
+
+struct replay {
+    struct put *first, **end;
+    size_t n;
+};
+
+static void replay_fini(struct replay *r)
+{
+    for (struct put *p = r->first, *next; p; p = next) {
+        next = p->next;
+        put_free(p);
+    }
+}
+
+/* A record that says nothing to this version is kept for people. */
+static enum err replay_oddity(struct writer *w, struct str payload, enum err why)
+{
+    char hex[4096];
+    if (why == ERR_NOMEM)
+        return why;
+    size_t n = payload.n < sizeof hex / 2 ? payload.n : sizeof hex / 2;
+    str_to_hex(payload.p, n, hex);
+    return apply_poison(w->db, "spool", err_word(why), str_make(hex, 2 * n));
+}
+
+static enum err replay_puts(struct writer *w, struct replay *r)
+{
+    if (!r->n)
+        return ERR_OK;
+    enum err e = apply_puts(w->db, w->metrics, r->first, r->n, w->results);
+    replay_fini(r);
+    *r = (struct replay){.end = &r->first};
+    return e;
+}
+
+static enum err replay_chunk(struct writer *w, struct str payload)
+{
+    struct chunk_view c;
+    uint64_t stored = 0;
+    enum err e = chunk_decode(payload, &c);
+    if (e)
+        return replay_oddity(w, payload, e);
+    e = apply_chunk(w->db, w->metrics, &c, &stored);
+    metric_add(w->metrics, M_SAMPLES_STORED, (int64_t)stored);
+    return e;
+}
+
+static enum err replay_record(struct writer *w, struct replay *r, const struct spool_record *rec)
+{
+    struct put *p = NULL;
+    if (rec->kind == SPOOL_STATEMENT) {
+        enum err e = put_decode(rec->payload, &p);
+        if (e)
+            return replay_oddity(w, rec->payload, e);
+        *r->end = p;
+        r->end = &p->next;
+        r->n++;
+        return ERR_OK;
+    }
+    enum err e = replay_puts(w, r);
+    if (e)
+        return e;
+    return rec->kind == SPOOL_CHUNK ? replay_chunk(w, rec->payload)
+                                    : replay_oddity(w, rec->payload, ERR_UNSUPPORTED);
+}
+
+/* replay_step brings a run of statements and at most one chunk from the spool into PostgreSQL. */
+static void replay_step(struct writer *w)
+{
+    struct spool_record rec;
+    struct replay r = {.end = &r.first};
+    enum err e = ERR_OK;
+    while (!e && r.n < GROUP_PUTS) {
+        e = spool_next(w->spool, &rec);
+        if (!e)
+            e = replay_record(w, &r, &rec);
+        if (!e && rec.kind == SPOOL_CHUNK)
+            break;
+    }
+    if (e == ERR_NOTFOUND)
+        e = ERR_OK;
+    if (!e)
+        e = replay_puts(w, &r);
+    replay_fini(&r);
+    if (!e)
+        e = spool_mark(w->spool);
+    if (e) {
+        spool_rewind(w->spool);
+        if (e != ERR_DB)
+            log_error("spool.replay", KE(e));
+        go_down(w);
+        return;
+    }
+    worked(w);
+    if (spool_empty(w->spool))
+        log_info("spool.drained");
+}
+
+/* ---- taking work ---- */
+
+static bool batches_due(const struct writer *w, uint64_t now)
+{
+    return w->n_batches && (w->closing || w->n_batches >= CHUNK_BATCHES ||
+                            w->n_samples >= BATCH_SAMPLES || now >= w->oldest_batch_ms + HOLD_MS);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When to look again, with the lock held; 0: at once. */
+static uint64_t next_deadline(const struct writer *w, uint64_t now)
+{
+    uint64_t at = w->next_housekeeping_ms;
+    if (w->dialled || w->closing || (w->db && spool_pending(w)))
+        return 0;
+    if (w->hand || chunk_in_hand(w))
+        at = earlier(at, w->retry_ms);
+    if (w->puts && !w->hand)
+        at = earlier(at, w->next_group_ms);
+    if (w->n_batches && !chunk_in_hand(w))
+        at = earlier(at, batches_due(w, now) ? 0 : w->oldest_batch_ms + HOLD_MS);
+    return at;
+}
+
+static void wait_for_work(struct writer *w)
+{
+    for (;;) {
+        uint64_t now = clock_mono_ms();
+        uint64_t until = next_deadline(w, now);
+        if (until <= now)
+            return;
+        cond_wait_until(&w->work, &w->lock, until);
+    }
+}
+
+static void take_puts(struct writer *w)
+{
+    if (w->hand || !w->puts)
+        return;
+    struct put **end = &w->puts;
+    while (*end && w->n_hand < GROUP_PUTS) {
+        end = &(*end)->next;
+        w->n_hand++;
+    }
+    w->hand = w->puts;
+    w->puts = *end;
+    *end = NULL;
+    w->n_puts -= w->n_hand;
+    if (!w->puts)
+        w->puts_end = &w->puts;
+}
+
+static struct batch *take_batches(struct writer *w)
+{
+    struct batch *first = w->batches, **end = &w->batches;
+    if (chunk_in_hand(w) || !batches_due(w, clock_mono_ms()))
+        return NULL;
+    for (int i = 0; *end && i < CHUNK_BATCHES; i++) {
+        w->n_batches--;
+        w->n_samples -= (*end)->n + (*end)->n_text;
+        end = &(*end)->next;
+    }
+    w->batches = *end;
+    *end = NULL;
+    if (!w->batches)
+        w->batches_end = &w->batches;
+    return first;
+}
+
+/* build_chunk turns batches into the chunk in the hand. */
+static void build_chunk(struct writer *w, struct batch *list)
+{
+    enum err e = ERR_OK;
+    for (struct batch *next; list; list = next) {
+        next = list->next;
+        if (!e)
+            e = chunk_add(&w->chunk, list);
+        batch_free(list);
+    }
+    if (!e)
+        e = chunk_seal(&w->chunk);
+    size_t rows = w->chunk.n + w->chunk.n_text;
+    if (e || !rows) {
+        if (e) {
+            log_error("store.chunk", KE(e), KI("rows", rows));
+            metric_add(w->metrics, M_SAMPLES_REFUSED, (int64_t)rows);
+        }
+        drop_chunk(w);
+        return;
+    }
+    w->view = (struct chunk_view){
+        .writer = w->writer_id,
+        .batch_no = w->next_batch_no++,
+        .rows = (uint32_t)w->chunk.n,
+        .text_rows = (uint32_t)w->chunk.n_text,
+        .samples = buf_view(&w->chunk.samples),
+        .texts = buf_view(&w->chunk.texts),
+    };
+}
+
+/* collect waits for something to do and fills the hand; true when this is the end. */
+static bool collect(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    wait_for_work(w);
+    struct pg *fresh = w->dialled;
+    w->dialled = NULL;
+    take_puts(w);
+    struct batch *list = take_batches(w);
+    bool end = w->closing && !w->puts && !w->batches;
+    metric_set(w->metrics, M_Q_STATE, (int64_t)w->n_puts);
+    metric_set(w->metrics, M_Q_SAMPLES, (int64_t)w->n_samples);
+    pthread_cond_broadcast(&w->room);
+    pthread_mutex_unlock(&w->lock);
+    if (fresh)
+        go_up(w, fresh);
+    if (list)
+        build_chunk(w, list);
+    return end;
+}
+
+static void keep_house(struct writer *w)
+{
+    uint64_t now = clock_mono_ms();
+    if (now < w->next_housekeeping_ms)
+        return;
+    w->next_housekeeping_ms = now + HOUSEKEEPING_MS;
+    if (!w->db || spool_pending(w))
+        return;
+    /* Numbers of batches that no spool can hold any more. */
+    if (make_partitions(w->db) || pg_exec(w->db,
+                                          "DELETE FROM ingest_batch WHERE at < now() - "
+                                          "interval '1 day'",
+                                          NULL, 0, NULL))
+        log_warn("store.housekeeping", KV("reason", pg_error(w->db)));
+}
+
+/* abandon: the end, and neither PostgreSQL nor the spool took what is in the hand. */
+static void abandon(struct writer *w)
+{
+    if (!w->n_hand && !chunk_in_hand(w))
+        return;
+    uint64_t rows = w->view.rows + w->view.text_rows;
+    log_error("store.lost", KI("statements", w->n_hand), KI("samples", rows));
+    metric_add(w->metrics, M_SAMPLES_REFUSED, (int64_t)rows);
+    drop_chunk(w);
+    for (size_t i = 0; i < GROUP_PUTS; i++)
+        w->results[i] = ERR_CLOSED;
+    finish_puts(w, w->n_hand, w->results);
+}
+
+static bool closing(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool yes = w->closing;
+    pthread_mutex_unlock(&w->lock);
+    return yes;
+}
+
+static void run(void *arg)
+{
+    struct writer *w = arg;
+    for (bool end = false; !end;) {
+        end = collect(w);
+        if (w->n_hand || chunk_in_hand(w))
+            empty_hand(w);
+        if (closing(w))
+            abandon(w);
+        if (w->db && spool_pending(w) && !end)
+            replay_step(w);
+        metric_set(w->metrics, M_SPOOL_BYTES, w->spool ? (int64_t)spool_bytes(w->spool) : 0);
+        keep_house(w);
+    }
+}
+
+/* ---- starting and stopping ---- */
+
+static enum err init_sync(struct writer *w)
+{
+    pthread_condattr_t mono;
+    if (pthread_condattr_init(&mono))
+        return ERR_NOMEM;
+    pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->work, &mono);
+    pthread_cond_init(&w->room, &mono);
+    pthread_cond_init(&w->dial, &mono);
+    pthread_condattr_destroy(&mono);
+    return ERR_OK;
+}
+
+static void destroy(struct writer *w)
+{
+    assert(!w->puts && !w->batches && !w->hand);
+    pg_close(w->db);
+    pg_close(w->dialled);
+    spool_close(w->spool);
+    chunk_fini(&w->chunk);
+    buf_fini(&w->scratch);
+    pthread_cond_destroy(&w->dial);
+    pthread_cond_destroy(&w->room);
+    pthread_cond_destroy(&w->work);
+    pthread_mutex_destroy(&w->lock);
+    free(w->conninfo);
+    free(w);
+}
+
+static enum err init(struct writer *w, const struct config *c)
+{
+    uint64_t id = 0;
+    w->puts_end = &w->puts;
+    w->batches_end = &w->batches;
+    w->since_ms = clock_utc_ms();
+    w->next_housekeeping_ms = clock_mono_ms() + HOUSEKEEPING_MS;
+    buf_init(&w->scratch, RECORD_MAX_BYTES);
+    w->conninfo = strdup(c->db_conninfo);
+    enum err e = w->conninfo ? chunk_init(&w->chunk) : ERR_NOMEM;
+    if (!e)
+        e = crypto_random(&id, sizeof id);
+    w->writer_id = id & INT64_MAX;
+    if (!e && c->data_dir[0])
+        e = spool_open(c->data_dir, (uint64_t)c->spool_max_mb << 20, &w->spool);
+    return e;
+}
+
+enum err writer_start(const struct config *c, struct metrics *m, struct writer **out)
+{
+    struct pg *db = NULL;
+    struct writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return ERR_NOMEM;
+    w->metrics = m;
+    enum err e = init_sync(w);
+    if (e) {
+        free(w);
+        return e;
+    }
+    e = init(w, c);
+    if (e)
+        goto out;
+    if (dial(w->conninfo, &db) == ERR_OK)
+        go_up(w, db);
+    else
+        w->dial_wanted = true;
+    while (w->db && spool_pending(w))
+        replay_step(w);
+    e = thread_start(&w->dialer, "writer-dial", run_dialer, w);
+    if (!e)
+        e = thread_start(&w->thread, "writer", run, w);
+    if (e)
+        goto out;
+    *out = w;
+    w = NULL;
+out:
+    if (w)
+        writer_stop(w);
+    return e;
+}
+
+void writer_stop(struct writer *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->closing = true;
+    pthread_cond_broadcast(&w->work);
+    pthread_cond_broadcast(&w->room);
+    pthread_cond_broadcast(&w->dial);
+    pthread_mutex_unlock(&w->lock);
+    thread_join(&w->thread);
+    thread_join(&w->dialer);
+    destroy(w);
+}
+
+/* ---- the other threads ---- */
+
+enum err writer_put(struct writer *w, enum store_stmt s, const struct str *params, size_t n,
+                    writer_done *done, void *ctx)
+{
+    enum err e = ERR_OK;
+    struct put *p = put_new(s, params, n);
+    if (!p)
+        return ERR_NOMEM;
+    p->done = done;
+    p->ctx = ctx;
+    pthread_mutex_lock(&w->lock);
+    while (!w->closing && !w->full_puts && w->n_puts >= PUTS_MAX)
+        pthread_cond_wait(&w->room, &w->lock);
+    if (w->closing) {
+        e = ERR_CLOSED;
+    } else if (w->full_puts) {
+        e = ERR_FULL;
+    } else {
+        *w->puts_end = p;
+        w->puts_end = &p->next;
+        if (w->n_puts++ == 0)
+            pthread_cond_signal(&w->work);
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (e)
+        put_free(p);
+    return e;
+}
+
+enum err writer_samples(struct writer *w, struct batch *b)
+{
+    enum err e = ERR_OK;
+    int64_t rows = (int64_t)(b->n + b->n_text);
+    pthread_mutex_lock(&w->lock);
+    uint64_t until = clock_mono_ms() + FULL_WAIT_MS;
+    while (!w->closing && w->n_batches >= BATCHES_MAX && clock_mono_ms() < until)
+        cond_wait_until(&w->room, &w->lock, until);
+    if (w->closing) {
+        e = ERR_CLOSED;
+    } else if (w->n_batches >= BATCHES_MAX) {
+        e = ERR_FULL;
+    } else {
+        b->next = NULL;
+        *w->batches_end = b;
+        w->batches_end = &b->next;
+        w->n_samples += (size_t)rows;
+        if (w->n_batches++ == 0)
+            w->oldest_batch_ms = clock_mono_ms();
+        pthread_cond_signal(&w->work);
+    }
+    pthread_mutex_unlock(&w->lock);
+    metric_add(w->metrics, e ? M_DROP_SPOOL : M_SAMPLES_IN, rows);
+    return e;
+}
+
+void writer_get_state(struct writer *w, struct writer_state *out)
+{
+    pthread_mutex_lock(&w->lock);
+    *out = (struct writer_state){
+        .up = w->up,
+        .since_ms = w->since_ms,
+        .spooled_bytes = w->spool ? spool_bytes(w->spool) : 0,
+        .spooled_rows = w->spool ? spool_rows(w->spool) : 0,
+        .queued_state = w->n_puts,
+        .queued_batches = w->n_batches,
+    };
+    pthread_mutex_unlock(&w->lock);
+}

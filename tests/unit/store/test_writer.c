@@ -1,0 +1,557 @@
+/* test_writer.c - nothing that was accepted is lost or stored twice, whatever PostgreSQL does. */
+#include "fixture/pg_fixture.h"
+#include "fixture/process.h"
+#include "store/migrate.h"
+#include "store/writer.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct pg_fixture server;
+static struct metrics *metrics;
+static char data_dir[64];
+
+/* ---- helpers ---- */
+
+static int start_server(void **state)
+{
+    int n;
+    struct pg *db = NULL;
+    (void)state;
+    if (!pg_fixture_make(&server) || pg_connect(server.owner, "test", &db) ||
+        store_migrate(db, server.migrations, &n))
+        return -1;
+    pg_close(db);
+    return 0;
+}
+
+static int remove_server(void **state)
+{
+    (void)state;
+    pg_fixture_remove(&server);
+    return 0;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    metrics = metrics_new();
+    snprintf(data_dir, sizeof data_dir, "/tmp/braid-data-XXXXXX");
+    if (!server.pid && !pg_fixture_start(&server))
+        return -1;
+    return metrics && mkdtemp(data_dir) &&
+                   pg_fixture_sql(&server, "TRUNCATE device, sample, text_sample, ingest_batch, "
+                                           "poisoned, id_floor CASCADE")
+               ? 0
+               : -1;
+}
+
+static int tidy(void **state)
+{
+    (void)state;
+    metrics_free(metrics);
+    process_remove(data_dir);
+    return 0;
+}
+
+static struct writer *start_with(const char *dir, int64_t spool_mb)
+{
+    struct writer *w = NULL;
+    struct config c = {
+        .db_conninfo = server.app, .data_dir = (char *)dir, .spool_max_mb = spool_mb};
+    assert_int_equal(writer_start(&c, metrics, &w), ERR_OK);
+    return w;
+}
+
+static struct writer *start(void)
+{
+    return start_with(data_dir, 256);
+}
+
+static int64_t ask(const char *sql)
+{
+    struct pg *db = NULL;
+    struct pg_result *r = NULL;
+    assert_int_equal(pg_connect(server.owner, "test", &db), ERR_OK);
+    if (pg_exec(db, sql, NULL, 0, &r))
+        fail_msg("%s", pg_error(db));
+    int64_t n = pg_i64(r, 0, 0);
+    pg_result_free(r);
+    pg_close(db);
+    return n;
+}
+
+static bool until_equal(const char *sql, int64_t want, int seconds)
+{
+    for (int i = 0; i < seconds * 20; i++) {
+        if (ask(sql) == want)
+            return true;
+        process_sleep_ms(50);
+    }
+    fprintf(stderr, "%s: %" PRId64 ", not %" PRId64 "\n", sql, ask(sql), want);
+    return false;
+}
+
+/* Completions are counted, and remember the last result. */
+struct tally {
+    _Atomic int done, failed;
+    _Atomic enum err last;
+};
+
+static void count_done(void *ctx, enum err result)
+{
+    struct tally *t = ctx;
+    t->last = result;
+    if (result)
+        t->failed++;
+    t->done++;
+}
+
+static void wait_done(struct tally *t, int n)
+{
+    for (int i = 0; i < 3000 && t->done < n; i++)
+        process_sleep_ms(5);
+    assert_int_equal(t->done, n);
+}
+
+#define P(text) str_of(text)
+
+static enum err put_device(struct writer *w, int id, const char *endpoint, struct tally *t)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", id);
+    const struct str params[] = {P(number), P(endpoint), {NULL, 0}, {NULL, 0}, P("1700000000000")};
+    return writer_put(w, ST_DEVICE_PUT, params, 5, t ? count_done : NULL, t);
+}
+
+static enum err put_status(struct writer *w, int id, const char *status, struct tally *t)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", id);
+    const struct str params[] = {P(number), P(status), P("in words"), P("up"), P("1700000000001")};
+    return writer_put(w, ST_DEVICE_STATUS, params, 5, t ? count_done : NULL, t);
+}
+
+static enum err put_samples(struct writer *w, int first, int n)
+{
+    while (n > 0) {
+        struct batch *b = batch_new();
+        assert_non_null(b);
+        for (; n > 0; n--, first++) {
+            const struct sample s = {.series = (uint32_t)(first % 7) + 1,
+                                     .ts_us = INT64_C(1700000000000000) + first * INT64_C(1000),
+                                     .value = first,
+                                     .arrived_us = 1};
+            if (!batch_add(b, s))
+                break;
+        }
+        enum err e = writer_samples(w, b);
+        if (e) {
+            batch_free(b);
+            return e;
+        }
+    }
+    return ERR_OK;
+}
+
+#define COUNT    "SELECT count(*) FROM samples"
+#define DISTINCT "SELECT count(DISTINCT value) FROM samples"
+
+/* ---- tests ---- */
+
+static void statements_and_samples_arrive(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    struct writer *w = start();
+    assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK);
+    assert_int_equal(put_status(w, 1, "online", &t), ERR_OK);
+    wait_done(&t, 2);
+    assert_int_equal(t.failed, 0);
+    assert_int_equal(ask("SELECT count(*) FROM device WHERE status = 'online'"), 1);
+    assert_int_equal(put_samples(w, 0, 10000), ERR_OK);
+    assert_true(until_equal(COUNT, 10000, 5));
+    assert_int_equal(ask("SELECT count(*) FROM samples WHERE series_id = value::int % 7 + 1 AND "
+                         "ts = at_ms(1700000000000 + value::bigint) AND quality = 0"),
+                     10000);
+    writer_stop(w);
+    assert_int_equal(metric_get(metrics, M_SAMPLES_STORED), 10000);
+    assert_int_equal(metric_get(metrics, M_SAMPLES_SPOOLED), 0);
+    assert_int_equal(metric_get(metrics, M_SAMPLES_IN), 10000);
+}
+
+static void text_samples_keep_their_kind(void **state)
+{
+    (void)state;
+    struct writer *w = start();
+    struct batch *b = batch_new();
+    assert_int_equal(batch_add_text(b, 9, 0, 1000, 't', P("h\xc3\xa4llo")), ERR_OK);
+    assert_int_equal(batch_add_text(b, 9, 16, 2000, 'j', P("{\"a\":1}")), ERR_OK);
+    assert_int_equal(batch_add_text(b, 9, 1, 3000, 'b', str_make("\0\xff", 2)), ERR_OK);
+    assert_int_equal(batch_add_text(b, 9, 3, 4000, 'n', str_make(NULL, 0)), ERR_OK);
+    assert_int_equal(batch_add_text(b, 9, 0, 5000, 't', P("")), ERR_OK);
+    assert_int_equal(writer_samples(w, b), ERR_OK);
+    writer_stop(w);
+    assert_int_equal(ask("SELECT count(*) FROM text_samples"), 5);
+    assert_int_equal(ask("SELECT count(*) FROM text_samples WHERE value = 'hällo' AND kind = 't' "
+                         "AND ts = '1970-01-01 00:00:00.001Z'"),
+                     1);
+    assert_int_equal(ask("SELECT count(*) FROM text_samples WHERE bytes = '\\x00ff'"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM text_samples WHERE kind = 'n' AND value IS NULL "
+                         "AND bytes IS NULL AND quality = 3"),
+                     1);
+    assert_int_equal(ask("SELECT count(*) FROM text_samples WHERE value = ''"), 1);
+}
+
+static void stopping_loses_nothing(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    struct writer *w = start();
+    for (int i = 1; i <= 2500; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "dev-%d", i);
+        assert_int_equal(put_device(w, i, name, &t), ERR_OK);
+    }
+    assert_int_equal(put_samples(w, 0, 50000), ERR_OK);
+    writer_stop(w);
+    assert_int_equal(t.done, 2500);
+    assert_int_equal(t.failed, 0);
+    assert_int_equal(ask("SELECT count(*) FROM device"), 2500);
+    assert_int_equal(ask(COUNT), 50000);
+}
+
+static void a_kill_in_the_middle_loses_and_doubles_nothing(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    struct writer *w = start();
+    enum { N = 100000, STEP = 5000 };
+    for (int i = 0; i < N; i += STEP) {
+        assert_int_equal(put_samples(w, i, STEP), ERR_OK);
+        assert_int_equal(put_device(w, i / STEP + 1, i ? "x" : "first", NULL), ERR_OK);
+        char name[32];
+        snprintf(name, sizeof name, "dev-%d", i);
+        assert_int_equal(put_device(w, i / STEP + 1, name, &t), ERR_OK);
+        if (i == N / 2) {
+            pg_fixture_kill(&server);
+            process_sleep_ms(100);
+        }
+        process_sleep_ms(20);
+    }
+    wait_done(&t, N / STEP); /* durable in the spool, although PostgreSQL is dead */
+    assert_int_equal(t.failed, 0);
+    assert_true(metric_get(metrics, M_SAMPLES_SPOOLED) > 0);
+    struct writer_state s;
+    writer_get_state(w, &s);
+    assert_false(s.up);
+    assert_true(s.spooled_rows > 0);
+    assert_true(pg_fixture_start(&server));
+    assert_true(until_equal(COUNT, N, 20));
+    assert_int_equal(ask(DISTINCT), N);
+    assert_int_equal(ask("SELECT count(*) FROM device WHERE endpoint LIKE 'dev-%'"), N / STEP);
+    process_sleep_ms(200);
+    writer_get_state(w, &s);
+    assert_true(s.up);
+    assert_int_equal(s.spooled_bytes, 0);
+    assert_int_equal(s.spooled_rows, 0);
+    assert_int_equal(metric_get(metrics, M_SPOOL_BYTES), 0);
+    /* and it goes on directly */
+    assert_int_equal(put_samples(w, N, 10), ERR_OK);
+    assert_true(until_equal(COUNT, N + 10, 5));
+    writer_stop(w);
+}
+
+static void a_server_that_hangs_does_not_hold_up_the_spool(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    struct writer *w = start();
+    assert_int_equal(put_device(w, 1, "before", &t), ERR_OK);
+    wait_done(&t, 1);
+    pg_fixture_signal(&server, SIGSTOP);
+    assert_int_equal(put_device(w, 2, "while", &t), ERR_OK);
+    assert_int_equal(put_samples(w, 0, 1000), ERR_OK);
+    wait_done(&t, 2);
+    assert_int_equal(t.failed, 0);
+    assert_int_equal(put_device(w, 3, "later", &t), ERR_OK);
+    for (int i = 0; i < 100 && t.done < 3; i++)
+        process_sleep_ms(5);
+    assert_int_equal(t.done, 3); /* within half a second: it is known to be away */
+    pg_fixture_signal(&server, SIGCONT);
+    assert_true(until_equal(COUNT, 1000, 20));
+    assert_true(until_equal("SELECT count(*) FROM device", 3, 20));
+    writer_stop(w);
+}
+
+static void a_stop_without_postgresql_leaves_all_to_the_next_start(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    struct writer *w = start();
+    assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK);
+    wait_done(&t, 1);
+    pg_fixture_kill(&server);
+    assert_int_equal(put_device(w, 2, "dev-2", &t), ERR_OK);
+    assert_int_equal(put_status(w, 1, "lost", &t), ERR_OK);
+    assert_int_equal(put_samples(w, 0, 20000), ERR_OK);
+    writer_stop(w);
+    assert_int_equal(t.done, 3);
+    assert_int_equal(t.failed, 0);
+    w = start(); /* still without PostgreSQL */
+    assert_int_equal(put_status(w, 1, "online", &t), ERR_OK);
+    assert_int_equal(put_samples(w, 20000, 10), ERR_OK);
+    writer_stop(w);
+    assert_true(pg_fixture_start(&server));
+    w = start(); /* replays before it returns */
+    assert_int_equal(ask(COUNT), 20010);
+    assert_int_equal(ask(DISTINCT), 20010);
+    assert_int_equal(ask("SELECT count(*) FROM device"), 2);
+    assert_int_equal(ask("SELECT count(*) FROM device WHERE id = 1 AND status = 'online'"), 1);
+    writer_stop(w);
+    w = start(); /* and does not do it again */
+    writer_stop(w);
+    assert_int_equal(ask(COUNT), 20010);
+}
+
+static void a_spool_replayed_twice_doubles_nothing(void **state)
+{
+    (void)state;
+    char copy[96], spool[96];
+    pg_fixture_kill(&server);
+    struct writer *w = start();
+    assert_int_equal(put_device(w, 1, "dev-1", NULL), ERR_OK);
+    const struct str event[] = {P("1"),     P("1700000000000"), P("registered"),
+                                P("lwm2m"), P("Registered"),    {NULL, 0}};
+    assert_int_equal(writer_put(w, ST_TIMELINE_PUT, event, 6, NULL, NULL), ERR_OK);
+    assert_int_equal(put_samples(w, 0, 30000), ERR_OK);
+    writer_stop(w);
+    snprintf(spool, sizeof spool, "%s/spool", data_dir);
+    snprintf(copy, sizeof copy, "%s/copy", data_dir);
+    assert_int_equal(process_run((const char *[]){"cp", spool, copy, NULL}, NULL, NULL), 0);
+    assert_true(pg_fixture_start(&server));
+    writer_stop(start());
+    assert_int_equal(process_run((const char *[]){"cp", copy, spool, NULL}, NULL, NULL), 0);
+    writer_stop(start());
+    assert_int_equal(ask(COUNT), 30000);
+    assert_int_equal(ask("SELECT count(*) FROM timeline_event"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM poisoned"), 0);
+}
+
+static void a_refused_statement_is_set_aside_and_its_group_lives(void **state)
+{
+    (void)state;
+    struct tally good = {0}, bad = {0};
+    struct writer *w = start();
+    assert_int_equal(put_device(w, 1, "dev-1", &good), ERR_OK);
+    assert_int_equal(put_status(w, 1, "no such status", &bad), ERR_OK); /* check constraint */
+    assert_int_equal(put_device(w, 2, "dev-1", &bad), ERR_OK);          /* endpoint taken */
+    assert_int_equal(put_device(w, 3, "dev-\xff", &bad), ERR_OK);       /* not UTF-8 */
+    assert_int_equal(put_device(w, 4, "dev-4", &good), ERR_OK);
+    const struct str latest[] = {P("x"), P("y"), P("{"), P("good"), P("")};
+    assert_int_equal(writer_put(w, ST_LATEST_PUT, latest, 5, count_done, &bad), ERR_OK);
+    wait_done(&good, 2);
+    wait_done(&bad, 4);
+    writer_stop(w);
+    assert_int_equal(good.failed, 0);
+    assert_int_equal(bad.failed, 4);
+    assert_int_equal(ask("SELECT count(*) FROM device"), 2);
+    assert_int_equal(ask("SELECT count(*) FROM poisoned"), 4);
+    assert_int_equal(ask("SELECT count(*) FROM poisoned WHERE kind = 'device_status' AND "
+                         "sqlstate = '23514' AND content::json->>1 = 'no such status'"),
+                     1);
+    assert_true(metric_get(metrics, M_DB_ERRORS) > 0);
+    assert_int_equal(metric_get(metrics, M_DB_UP), 1);
+}
+
+static void refused_rows_are_set_aside_and_their_chunk_lives(void **state)
+{
+    (void)state;
+    struct writer *w = start();
+    struct batch *b = batch_new();
+    for (int i = 0; i < 1000; i++) {
+        const struct sample s = {.series = (uint32_t)i + 1,
+                                 .ts_us = i % 400 == 7 ? INT64_MIN / 2 : 1000 * i,
+                                 .value = i};
+        assert_true(batch_add(b, s));
+    }
+    assert_int_equal(batch_add_text(b, 1, 0, 1000, 't', P("fine")), ERR_OK);
+    assert_int_equal(batch_add_text(b, 1, 0, 1000, 't', P("bad \xff")), ERR_OK);
+    assert_int_equal(batch_add_text(b, 1, 0, 1000, 't', str_make("a\0b", 3)), ERR_OK);
+    assert_int_equal(writer_samples(w, b), ERR_OK);
+    writer_stop(w);
+    assert_int_equal(ask(COUNT), 997);
+    assert_int_equal(ask("SELECT count(*) FROM text_samples"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM poisoned WHERE kind = 'sample'"), 3);
+    assert_int_equal(ask("SELECT count(*) FROM poisoned WHERE kind = 'text_sample'"), 2);
+    assert_int_equal(metric_get(metrics, M_SAMPLES_REFUSED), 5);
+    assert_int_equal(metric_get(metrics, M_SAMPLES_STORED), 998);
+}
+
+static void a_refused_row_in_the_spool_is_set_aside_too(void **state)
+{
+    (void)state;
+    pg_fixture_kill(&server);
+    struct tally t = {0};
+    struct writer *w = start();
+    struct batch *b = batch_new();
+    for (int i = 0; i < 100; i++) {
+        const struct sample s = {
+            .series = 1, .ts_us = i == 50 ? INT64_MIN / 2 : 1000 * i, .value = i};
+        assert_true(batch_add(b, s));
+    }
+    assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK);
+    assert_int_equal(put_status(w, 1, "nonsense", &t), ERR_OK);
+    assert_int_equal(writer_samples(w, b), ERR_OK);
+    wait_done(&t, 2);
+    assert_int_equal(t.failed, 0); /* durable is all that was promised */
+    writer_stop(w);
+    assert_true(pg_fixture_start(&server));
+    writer_stop(start());
+    assert_int_equal(ask(COUNT), 99);
+    assert_int_equal(ask("SELECT count(*) FROM poisoned"), 2);
+}
+
+static void a_torn_tail_is_cut_off_and_the_rest_is_kept(void **state)
+{
+    (void)state;
+    char spool[96];
+    pg_fixture_kill(&server);
+    struct writer *w = start();
+    struct tally t = {0};
+    assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK);
+    wait_done(&t, 1);
+    assert_int_equal(put_samples(w, 0, 100), ERR_OK);
+    process_sleep_ms(400);
+    assert_int_equal(put_device(w, 2, "dev-2", &t), ERR_OK);
+    wait_done(&t, 2);
+    writer_stop(w);
+    snprintf(spool, sizeof spool, "%s/spool", data_dir);
+    FILE *f = fopen(spool, "r+");
+    assert_int_equal(fseek(f, -3, SEEK_END), 0);
+    fputc('!', f); /* the last record's checksum is wrong now */
+    fclose(f);
+    assert_true(pg_fixture_start(&server));
+    writer_stop(start());
+    assert_int_equal(ask(COUNT), 100);
+    assert_int_equal(ask("SELECT max(id) FROM device"), 1);
+}
+
+static void a_full_spool_refuses_samples_first_and_says_so(void **state)
+{
+    (void)state;
+    pg_fixture_kill(&server);
+    struct tally t = {0};
+    struct writer *w = start_with(data_dir, 1);
+    enum err e = ERR_OK;
+    int accepted = 0;
+    while (!e && accepted < 3000000) {
+        e = put_samples(w, accepted, BATCH_SAMPLES);
+        accepted += e ? 0 : BATCH_SAMPLES;
+    }
+    assert_int_equal(e, ERR_FULL);
+    assert_int_equal(metric_get(metrics, M_DROP_SPOOL), BATCH_SAMPLES);
+    assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK); /* the reserve is for these */
+    wait_done(&t, 1);
+    assert_int_equal(t.failed, 0);
+    char *large = malloc(60001);
+    memset(large, 'x', 60000);
+    large[60000] = '\0';
+    e = ERR_OK;
+    for (int i = 0; i < 200 && !e; i++) {
+        const struct str params[] = {P("1"), P("lost"), P(large), P("lost"), P("0")};
+        e = writer_put(w, ST_DEVICE_STATUS, params, 5, NULL, NULL);
+        process_sleep_ms(20);
+    }
+    free(large);
+    assert_int_equal(e, ERR_FULL);
+    assert_true(pg_fixture_start(&server));
+    assert_true(until_equal(COUNT, accepted, 60)); /* what was accepted is not lost */
+    assert_int_equal(ask(DISTINCT), accepted);
+    assert_int_equal(put_device(w, 2, "dev-2", &t), ERR_OK);
+    wait_done(&t, 2);
+    writer_stop(w);
+}
+
+static void completions_come_only_after_the_commit(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    struct writer *w = start();
+    struct pg *lock = NULL;
+    assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK);
+    wait_done(&t, 1);
+    assert_int_equal(pg_connect(server.owner, "test", &lock), ERR_OK);
+    assert_int_equal(pg_script(lock, "BEGIN; SELECT * FROM device FOR UPDATE"), ERR_OK);
+    assert_int_equal(put_status(w, 1, "lost", &t), ERR_OK);
+    process_sleep_ms(500);
+    assert_int_equal(t.done, 1);
+    assert_int_equal(pg_script(lock, "COMMIT"), ERR_OK);
+    pg_close(lock);
+    wait_done(&t, 2);
+    assert_int_equal(ask("SELECT count(*) FROM device WHERE status = 'lost'"), 1);
+    writer_stop(w);
+}
+
+static void without_a_spool_work_waits_in_memory(void **state)
+{
+    (void)state;
+    pg_fixture_kill(&server);
+    struct tally t = {0};
+    struct writer *w = start_with("", 1);
+    assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK);
+    assert_int_equal(put_samples(w, 0, 10000), ERR_OK);
+    process_sleep_ms(300);
+    assert_int_equal(t.done, 0);
+    assert_true(pg_fixture_start(&server));
+    wait_done(&t, 1);
+    assert_true(until_equal(COUNT, 10000, 10));
+    pg_fixture_kill(&server);
+    assert_int_equal(put_device(w, 2, "dev-2", &t), ERR_OK);
+    writer_stop(w); /* nowhere to put it: said, not silent */
+    assert_int_equal(t.done, 2);
+    assert_int_equal(t.failed, 1);
+    assert_int_equal(t.last, ERR_CLOSED);
+}
+
+static void two_processes_cannot_share_a_spool(void **state)
+{
+    (void)state;
+    struct writer *w = start(), *other = NULL;
+    struct config c = {.db_conninfo = server.app, .data_dir = data_dir, .spool_max_mb = 1};
+    assert_int_equal(writer_start(&c, metrics, &other), ERR_CONFLICT);
+    c.data_dir = (char *)"/no/such/folder";
+    assert_int_equal(writer_start(&c, metrics, &other), ERR_IO);
+    writer_stop(w);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, tidy)
+    const struct CMUnitTest tests[] = {
+        T(statements_and_samples_arrive),
+        T(text_samples_keep_their_kind),
+        T(stopping_loses_nothing),
+        T(a_kill_in_the_middle_loses_and_doubles_nothing),
+        T(a_server_that_hangs_does_not_hold_up_the_spool),
+        T(a_stop_without_postgresql_leaves_all_to_the_next_start),
+        T(a_spool_replayed_twice_doubles_nothing),
+        T(a_refused_statement_is_set_aside_and_its_group_lives),
+        T(refused_rows_are_set_aside_and_their_chunk_lives),
+        T(a_refused_row_in_the_spool_is_set_aside_too),
+        T(a_torn_tail_is_cut_off_and_the_rest_is_kept),
+        T(a_full_spool_refuses_samples_first_and_says_so),
+        T(completions_come_only_after_the_commit),
+        T(without_a_spool_work_waits_in_memory),
+        T(two_processes_cannot_share_a_spool),
+    };
+    return cmocka_run_group_tests(tests, start_server, remove_server);
+}
