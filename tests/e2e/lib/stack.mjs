@@ -506,7 +506,8 @@ class Stack {
     return client;
   }
 
-  // tell: one line to the simulator's control socket, 'break sim-t-00001 power'.
+  // tell: one line to the simulator's control socket, 'break sim-t-00001 power' or 'stats'; its
+  // answer.
   tell(line) {
     return new Promise((resolve, reject) => {
       const socket = net.connect(path.join(this.dir, 'sim.sock'), () => socket.write(`${line}\n`));
@@ -517,8 +518,9 @@ class Stack {
         answer += part;
         if (!answer.includes('\n')) return;
         socket.destroy();
-        if (answer.startsWith('ok')) resolve(answer.trim());
-        else reject(new Error(answer.trim()));
+        const said = JSON.parse(answer);
+        if (said.ok === false) reject(new Error(said.error));
+        else resolve(said);
       });
     });
   }
