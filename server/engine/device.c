@@ -87,6 +87,7 @@ void device_free(struct device *d)
     free(d->endpoint);
     free(d->node_key);
     free(d->group);
+    free(d->prefix);
     free(d->node);
     free(d->manufacturer);
     free(d->model);

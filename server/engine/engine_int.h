@@ -199,6 +199,7 @@ struct device {
     char *group, *node;
     struct lw_client *lw;
     struct lw_client_sink lw_sink;
+    char *prefix; /* oma: what precedes /lwm2m/ in its topics; NULL nothing */
     enum lw_dialect
         asking; /* of the LwM2M message being handled: its refusal goes back the same way */
     struct spb_node *sp;

@@ -15,25 +15,26 @@ static bool is_oma(struct str topic)
     return str_is(level, "rd") || str_is(level, "bs");
 }
 
-static enum err encode(struct engine *e, enum lw_dialect dialect, struct str endpoint,
+/* Writes `d` as the dialect wants it; in the oma dialect below the prefix the device uses. */
+static enum err encode(enum lw_dialect dialect, struct str prefix, struct str endpoint,
                        const struct lw_downlink *d, struct buf *topic, struct buf *payload)
 {
-    if (dialect == LW_DIALECT_JSON)
-        return msg_json_encode(endpoint, d, topic, payload);
-    if (*e->config->lwm2m_prefix)
-        buf_printf(topic, "%s/", e->config->lwm2m_prefix);
-    return msg_oma_encode(endpoint, d, topic, payload);
+    struct lw_downlink prefixed = *d;
+    prefixed.prefix = prefix;
+    enum err e = dialect == LW_DIALECT_JSON ? msg_json_encode(endpoint, d, topic, payload)
+                                            : msg_oma_encode(endpoint, &prefixed, topic, payload);
+    if (!e)
+        e = topic->err ? topic->err : payload->err;
+    return e;
 }
 
-static void publish(struct engine *e, enum lw_dialect dialect, struct str endpoint,
-                    const struct lw_downlink *d)
+static void publish(struct engine *e, enum lw_dialect dialect, struct str prefix,
+                    struct str endpoint, const struct lw_downlink *d)
 {
     struct buf topic, payload;
     buf_init(&topic, 1024);
     buf_init(&payload, PAYLOAD_MAX);
-    enum err err = encode(e, dialect, endpoint, d, &topic, &payload);
-    if (!err)
-        err = topic.err ? topic.err : payload.err;
+    enum err err = encode(dialect, prefix, endpoint, d, &topic, &payload);
     if (!err)
         err = mqtt_publish(e->lw, buf_view(&topic), buf_view(&payload), 1, false, NULL);
     if (err) {
@@ -55,10 +56,8 @@ static enum err sink_send(void *ctx, const struct lw_downlink *d)
     struct buf topic, payload;
     buf_init(&topic, 1024);
     buf_init(&payload, PAYLOAD_MAX);
-    enum err err =
-        encode(e, back ? dev->asking : r->dialect, str_of(dev->endpoint), d, &topic, &payload);
-    if (!err)
-        err = topic.err ? topic.err : payload.err;
+    enum err err = encode(back ? dev->asking : r->dialect, str_of(dev->prefix),
+                          str_of(dev->endpoint), d, &topic, &payload);
     if (!err)
         err = sessions_send(e, buf_view(&topic), buf_view(&payload),
                             d->op == LW_DOWN_ACK ? NULL : dev->shard->sending);
@@ -105,8 +104,8 @@ static void persist_then_ack(struct device *d, const struct lw_downlink *ack)
     buf_init(&topic2, 1024);
     buf_init(&payload2, 4096);
     struct publisher_job *job = NULL;
-    if (!encode(e, dialect, str_of(d->endpoint), ack, &topic, &payload) &&
-        !encode(e, dialect, str_of(d->endpoint), &refusal, &topic2, &payload2))
+    if (!encode(dialect, str_of(d->prefix), str_of(d->endpoint), ack, &topic, &payload) &&
+        !encode(dialect, str_of(d->prefix), str_of(d->endpoint), &refusal, &topic2, &payload2))
         job = publisher_later(e->publisher, buf_view(&topic), buf_view(&payload),
                               buf_view(&payload2));
     enum err err =
@@ -265,8 +264,8 @@ static const struct kind kinds[] = {
     [LW_UP_SEND] = {M_MSG_SEND, "send", "send"},
     [LW_UP_RESPONSE] = {M_MSG_RESPONSE, "response", NULL},
     [LW_UP_LOST] = {M_MSG_LOST, NULL, NULL},
-    [LW_UP_BS_REQUEST] = {M_MSG_BS, "bootstrap", NULL},
-    [LW_UP_BS_PACK] = {M_MSG_BS, "bootstrap", NULL},
+    [LW_UP_BS_REQUEST] = {M_MSG_BS, "bootstrap", "bs"},
+    [LW_UP_BS_PACK] = {M_MSG_BS, "bootstrap", "bs"},
     [LW_UP_BS_RESPONSE] = {M_MSG_BS, "bootstrap", NULL},
 };
 
@@ -274,8 +273,8 @@ static const struct kind kinds[] = {
 static void refuse(struct engine *e, enum lw_dialect dialect, const struct lw_uplink *u,
                    lw_code code, const char *words)
 {
-    if (!u->endpoint.p || !kinds[u->kind].word)
-        return;
+    if (!u->endpoint.p || lw_endpoint_check(u->endpoint) || !kinds[u->kind].word)
+        return; /* names that are never issued get no word back */
     struct lw_downlink ack = {.op = LW_DOWN_ACK,
                               .token = u->token,
                               .ack_of = u->kind,
@@ -284,7 +283,7 @@ static void refuse(struct engine *e, enum lw_dialect dialect, const struct lw_up
                               .depth = -1,
                               .code = code,
                               .error = str_of(words)};
-    publish(e, dialect, u->endpoint, &ack);
+    publish(e, dialect, u->prefix, u->endpoint, &ack);
 }
 
 static lw_code refusal_code(enum err e)
@@ -307,6 +306,13 @@ static lw_code refusal_code(enum err e)
 static struct device *receiver(struct shard *s, enum lw_dialect dialect, const struct lw_uplink *u)
 {
     struct device *d = device_find(s, u->endpoint);
+    if (!d && u->kind >= LW_UP_BS_REQUEST) {
+        bad_input(s, NULL, ERR_UNSUPPORTED, "bootstrap");
+        refuse(s->engine, dialect, u,
+               u->kind == LW_UP_BS_PACK ? LW_NOT_IMPLEMENTED : LW_BAD_REQUEST,
+               "this server has no bootstrap configuration for you");
+        return NULL;
+    }
     if (!d && u->kind != LW_UP_REGISTER) {
         refuse(s->engine, dialect, u, LW_NOT_FOUND, "not registered");
         return NULL;
@@ -356,17 +362,13 @@ void lw_strand_message(struct shard *s, const struct letter_mqtt *m)
         return;
     }
     metric_add(s->engine->metrics, kinds[u.kind].metric, 1);
-    if (u.kind >= LW_UP_BS_REQUEST) {
-        bad_input(s, device_find(s, u.endpoint), ERR_UNSUPPORTED,
-                  "Bootstrap was asked for; this server has no bootstrap configuration");
-        return;
-    }
     struct device *d = receiver(s, dialect, &u);
     if (!d)
         return;
     if (kinds[u.kind].evidence)
         device_heard(d, false, kinds[u.kind].evidence);
     d->asking = dialect;
+    device_set_text(&d->prefix, u.prefix);
     lw_client_uplink(d->lw, dialect, &u, &s->scratch, s->now);
     if (kinds[u.kind].evidence)
         commands_flush(d);

@@ -81,6 +81,7 @@ static enum err on_registration(void *ctx, const struct load_registration *l)
     enum err e = lw_strand_attach(d);
     if (e)
         return e;
+    device_set_text(&d->prefix, str_of(r->engine->config->lwm2m_prefix));
     char *links = strndup(l->links.p ? l->links.p : "", l->links.n);
     struct lw_registration reg = {.state = reg_state(l->state),
                                   .dialect =
