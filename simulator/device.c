@@ -17,40 +17,27 @@
 #include "base/log.h"
 #include "http_get.h"
 #include "lwm2m_client.h"
+#include "lwm2m_wire.h"
+#include "mailbag.h"
 #include "mqtt_client.h"
+#include "past.h"
 #include "spb_edge.h"
 #include "state_file.h"
 
-#define AWAKE_MS       93000
-#define BUSY_MS        10000
-#define SLEEP_S        170 /* a sleeper's telemetry comes no more often */
-#define MAIL_MAX       32
-#define KEEP_ALIVE_S   30
-#define REBOOT_MS      2500
-#define DAY_MS         INT64_C(86400000)
-#define HISTORY_STEP   INT64_C(60000)
-#define CHAPTER_VALUES 300   /* values in one message of history */
-#define HISTORY_RATE   15000 /* values per second of the whole fleet */
-#define CLOCK_SKEW_MS  INT64_C(10800000)
-#define GAP_EVERY      4 /* messages between two gaps */
-#define GROUP_CLASH    "sim-b"
-#define MESSAGE_MAX    ((size_t)1 << 20)
+#define AWAKE_MS      93000
+#define BUSY_MS       10000
+#define SLEEP_S       170 /* a sleeper's telemetry comes no more often */
+#define KEEP_ALIVE_S  30
+#define REBOOT_MS     2500
+#define CLOCK_SKEW_MS INT64_C(10800000)
+#define GAP_EVERY     4 /* messages between two gaps */
+#define GROUP_CLASH   "sim-b"
+#define MESSAGE_MAX   ((size_t)1 << 20)
 
 const char *const scenario_words[SCENARIO_COUNT] = {
 #define X(id, word) word,
     SCENARIO_TABLE(X)
 #undef X
-};
-
-struct letter {
-    struct letter *next;
-    size_t topic_n, payload_n;
-    char bytes[];
-};
-
-/* A stretch of the past that is still to be told. */
-struct past {
-    int64_t next_ms, step_ms, end_ms;
 };
 
 struct device {
@@ -69,8 +56,7 @@ struct device {
     struct loop_timer tick, telemetry, report, chapter, again;
     struct device_state state;
     struct past past;
-    struct letter *mail, **mail_tail;
-    size_t mail_n;
+    struct mailbag mail;
     uint64_t awake_until, busy_until;
     uint64_t reported_ms; /* when the last Send was due */
     int64_t last_data_ms; /* UTC of the newest data message; 0: none in this power cycle */
@@ -155,30 +141,6 @@ static void on_spb(void *ctx, const struct spb_message *m)
         atomic_fetch_add(&s->births_sent, 1);
 }
 
-/* The oma dialect carries values as bytes of a content format; json only when it was asked to. */
-static enum err dress_values(struct device *d, struct lw_uplink *u, struct lw_path base,
-                             struct buf *bytes)
-{
-    bool json = d->dialect == LW_DIALECT_JSON;
-    if (u->payload.p || u->kind == LW_UP_REGISTER || u->kind == LW_UP_UPDATE ||
-        (json && u->pct == LW_CT_NONE) || (!u->values.n && u->code != LW_CONTENT && u->code))
-        return ERR_OK;
-    unsigned ct = u->pct != LW_CT_NONE ? u->pct : LW_CT_SENML_CBOR;
-    if (lw_encode(ct, base, &u->values, bytes) != ERR_OK) {
-        if (json)
-            return ERR_OK; /* the plain form says it as well */
-        buf_reset(bytes);
-        ct = LW_CT_SENML_CBOR;
-        enum err e = lw_encode(ct, base, &u->values, bytes);
-        if (e)
-            return e;
-    }
-    u->ct = ct;
-    u->payload = buf_view(bytes);
-    u->values = (struct lw_entries){0};
-    return bytes->err;
-}
-
 static void count_uplink(struct stats *s, const struct lw_uplink *u)
 {
     if (u->kind == LW_UP_RESPONSE)
@@ -189,26 +151,19 @@ static void count_uplink(struct stats *s, const struct lw_uplink *u)
         atomic_fetch_add(&s->sends, 1);
 }
 
-static void on_lwm2m(void *ctx, const struct lw_uplink *said, struct lw_path base)
+static void on_lwm2m(void *ctx, const struct lw_uplink *u, struct lw_path base)
 {
     struct device *d = ctx;
-    struct lw_uplink u = *said;
-    struct buf topic, payload, bytes;
+    struct buf topic, payload;
     buf_init(&topic, 256);
     buf_init(&payload, MESSAGE_MAX);
-    buf_init(&bytes, MESSAGE_MAX);
-    enum err e = dress_values(d, &u, base, &bytes);
-    u.pct = LW_CT_NONE;
-    if (!e)
-        e = d->dialect == LW_DIALECT_OMA ? msg_oma_encode_up(&u, &topic, &payload)
-                                         : msg_json_encode_up(&u, &topic, &payload);
+    enum err e = lwm2m_wire_encode(d->dialect, u, base, &topic, &payload);
     if (e)
-        log_warn("lwm2m.cannot_say", KS("device", ident(d)), KI("kind", u.kind), KE(e));
+        log_warn("lwm2m.cannot_say", KS("device", ident(d)), KI("kind", u->kind), KE(e));
     else if (publish(d, buf_view(&topic), buf_view(&payload), 1))
-        count_uplink(d->env->stats, &u);
+        count_uplink(d->env->stats, u);
     buf_fini(&topic);
     buf_fini(&payload);
-    buf_fini(&bytes);
 }
 
 /* ---- timers ---- */
@@ -310,31 +265,16 @@ static void on_report(void *ctx)
     say_report(d);
 }
 
-/* The fleet shares HISTORY_RATE; a single device does not hurry either. */
-static uint64_t chapter_pause(const struct device *d)
-{
-    uint64_t ms = d->env->options->count * CHAPTER_VALUES * 1000 / HISTORY_RATE;
-    return ms > 200 ? ms : 200;
-}
-
 static void on_chapter(void *ctx)
 {
     struct device *d = ctx;
-    struct past *p = &d->past;
-    size_t metrics = spb_edge_history_metrics(d->edge);
+    struct past_chapter c;
     if (!mqtt_client_is_up(d->mqtt) || !spb_edge_is_born(d->edge))
         return;
-    if (metrics && p->next_ms < p->end_ms) {
-        int64_t left = (p->end_ms - p->next_ms + p->step_ms - 1) / p->step_ms;
-        size_t n = CHAPTER_VALUES / metrics + 1;
-        if ((int64_t)n > left)
-            n = (size_t)left;
-        spb_edge_history(d->edge, scratch(d), p->next_ms, p->step_ms, n, clock_utc_ms());
-        p->next_ms += (int64_t)n * p->step_ms;
-        arm(d, &d->chapter, chapter_pause(d));
-        return;
-    }
-    if (!d->state.history_sent) {
+    if (past_next(&d->past, spb_edge_history_metrics(d->edge), &c)) {
+        spb_edge_history(d->edge, scratch(d), c.from_ms, c.step_ms, c.n, clock_utc_ms());
+        arm(d, &d->chapter, past_pause_ms(d->env->options->count));
+    } else if (!d->state.history_sent) {
         d->state.history_sent = true;
         save(d);
     }
@@ -343,21 +283,15 @@ static void on_chapter(void *ctx)
 /* What the past still owes: a day at the very first start, or the time without a connection. */
 static void plan_past(struct device *d)
 {
-    int64_t utc = clock_utc_ms();
-    struct past *p = &d->past;
-    bool unfinished = p->next_ms < p->end_ms;
+    uint64_t pause = past_pause_ms(d->env->options->count);
     if (d->env->options->no_history)
         return;
-    if (!d->state.history_sent && !unfinished) {
-        int64_t end = utc - utc % HISTORY_STEP;
-        *p = (struct past){.next_ms = end - DAY_MS, .step_ms = HISTORY_STEP, .end_ms = end};
-    } else if (!unfinished && d->last_data_ms && utc - d->last_data_ms > (int64_t)telemetry_ms(d)) {
-        int64_t step = (int64_t)telemetry_ms(d), most = (utc - d->last_data_ms) / 500;
-        *p = (struct past){
-            .next_ms = d->last_data_ms + step, .step_ms = step > most ? step : most, .end_ms = utc};
-    }
-    if (p->next_ms < p->end_ms)
-        arm(d, &d->chapter, 1000 + d->seed % chapter_pause(d));
+    if (!d->state.history_sent)
+        past_plan_day(&d->past, clock_utc_ms());
+    else
+        past_plan_gap(&d->past, d->last_data_ms, clock_utc_ms(), (int64_t)telemetry_ms(d));
+    if (past_is_open(&d->past))
+        arm(d, &d->chapter, 1000 + d->seed % pause);
 }
 
 static void start_timers(struct device *d)
@@ -471,10 +405,8 @@ static void on_again(void *ctx)
 static void take_lwm2m(struct device *d, struct arena *a, struct str topic, struct str payload)
 {
     struct lw_downlink down;
-    struct lw_typer typer = description_typer(d->env->desc);
-    enum err e = d->dialect == LW_DIALECT_OMA
-                     ? msg_oma_decode_down(a, topic, payload, typer, &down)
-                     : msg_json_decode_down(a, topic, payload, typer, &down);
+    enum err e =
+        lwm2m_wire_decode(d->dialect, a, topic, payload, description_typer(d->env->desc), &down);
     if (e == ERR_NOTFOUND && d->dialect == LW_DIALECT_OMA)
         return; /* the echo of our own message */
     if (e) {
@@ -522,48 +454,20 @@ static void dispatch(struct device *d, struct str topic, struct str payload)
     update_counts(d);
 }
 
-static void keep_mail(struct device *d, struct str topic, struct str payload)
-{
-    struct letter *l = d->mail_n < MAIL_MAX ? malloc(sizeof *l + topic.n + payload.n) : NULL;
-    if (!l) {
-        log_warn("device.mailbox_full", KS("device", ident(d)));
-        return;
-    }
-    *l = (struct letter){.topic_n = topic.n, .payload_n = payload.n};
-    memcpy(l->bytes, topic.p, topic.n);
-    if (payload.n)
-        memcpy(l->bytes + topic.n, payload.p, payload.n);
-    *d->mail_tail = l;
-    d->mail_tail = &l->next;
-    d->mail_n++;
-}
-
-static struct letter *take_mail(struct device *d)
-{
-    struct letter *l = d->mail;
-    if (!l)
-        return NULL;
-    d->mail = l->next;
-    if (!d->mail)
-        d->mail_tail = &d->mail;
-    d->mail_n--;
-    return l;
-}
-
 static void read_mail(struct device *d)
 {
     struct letter *l;
-    while ((l = take_mail(d)) != NULL) {
-        dispatch(d, str_make(l->bytes, l->topic_n), str_make(l->bytes + l->topic_n, l->payload_n));
+    while ((l = mailbag_take(&d->mail)) != NULL) {
+        dispatch(d, l->topic, l->payload);
         free(l);
     }
 }
 
-static void throw_mail(struct device *d)
+static void keep_mail(struct device *d, const struct mqtt_publish *m)
 {
-    struct letter *l;
-    while ((l = take_mail(d)) != NULL)
-        free(l);
+    enum err e = mailbag_put(&d->mail, m->topic, m->payload);
+    if (e)
+        log_warn("device.mail_lost", KS("device", ident(d)), KE(e));
 }
 
 static void on_message(void *ctx, const struct mqtt_publish *m)
@@ -575,7 +479,7 @@ static void on_message(void *ctx, const struct mqtt_publish *m)
     if (is_awake(d))
         dispatch(d, m->topic, m->payload);
     else
-        keep_mail(d, m->topic, m->payload);
+        keep_mail(d, m);
 }
 
 /* ---- connection ---- */
@@ -639,7 +543,7 @@ static void on_ready(void *ctx)
 static void went_down(struct device *d)
 {
     stop_timers(d);
-    throw_mail(d);
+    mailbag_empty(&d->mail);
     lwm2m_client_down(d->lwm2m);
     update_counts(d);
 }
@@ -729,7 +633,7 @@ enum err device_new(struct device_env *env, size_t index, struct str identity, s
     d->dialect = choice == DIALECT_OMA || (choice == DIALECT_MIXED && index % 2) ? LW_DIALECT_OMA
                                                                                  : LW_DIALECT_JSON;
     d->fresh = true;
-    d->mail_tail = &d->mail;
+    mailbag_init(&d->mail);
     d->tick = (struct loop_timer){.fn = on_tick, .ctx = d};
     d->telemetry = (struct loop_timer){.fn = on_telemetry, .ctx = d};
     d->report = (struct loop_timer){.fn = on_report, .ctx = d};
@@ -752,7 +656,7 @@ void device_free(struct device *d)
         return;
     stop_timers(d);
     loop_cancel(d->env->loop, &d->again);
-    throw_mail(d);
+    mailbag_empty(&d->mail);
     http_get_abort(d->fetch);
     mqtt_client_free(d->mqtt);
     spb_edge_free(d->twin);

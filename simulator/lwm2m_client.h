@@ -8,17 +8,8 @@
 #include "base/clock.h"
 #include "codec/lwm2m_msg.h"
 #include "firmware.h"
+#include "lwm2m_execute.h"
 #include "object_tree.h"
-
-enum lwm2m_effect {
-    LWM2M_REBOOT = 1 << 0,
-    LWM2M_DOWNLOAD = 1 << 1,      /* fetch lwm2m_client_firmware()->uri */
-    LWM2M_ABORT = 1 << 2,         /* stop fetching */
-    LWM2M_DISABLE = 1 << 3,       /* gone for lwm2m_client_disable_s seconds */
-    LWM2M_FACTORY_RESET = 1 << 4, /* forget what was written, then reboot */
-    LWM2M_CHANGED = 1 << 5,       /* somebody wrote: the other strand may have news */
-    LWM2M_REGISTERED = 1 << 6     /* the server confirmed a registration */
-};
 
 /* `base` covers all values of the uplink: some content formats need it. */
 typedef void lwm2m_say_fn(void *ctx, const struct lw_uplink *u, struct lw_path base);
