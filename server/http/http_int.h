@@ -52,8 +52,9 @@ struct http {
     struct live_clients *live;
     struct buf models; /* GET /models never changes */
     char models_etag[32];
-    int port, metrics_port; /* as bound; metrics_port 0: off */
-    int static_dir;         /* descriptor, -1: no UI */
+    _Atomic int port,
+        metrics_port; /* as bound; metrics_port 0: off. Workers run before it is known */
+    int static_dir;   /* descriptor, -1: no UI */
     size_t parked_max;
     atomic_size_t parked;
     atomic_size_t active; /* requests between their first line and their last byte */

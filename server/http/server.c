@@ -23,17 +23,18 @@ static bool wants_websocket(const struct request *r)
     return upgrade.n == 9 && !strncasecmp(upgrade.p, "websocket", 9);
 }
 
+static bool on_metrics_port(const struct request *r)
+{
+    int port = atomic_load(&r->http->metrics_port);
+    return port && r->info->server_port == port;
+}
+
 /* The second listener has no login, so it has nothing but numbers. */
 static bool allowed_here(const struct request *r)
 {
-    if (!r->http->metrics_port || r->info->server_port != r->http->metrics_port)
+    if (!on_metrics_port(r))
         return true;
     return str_is(r->path, "/metrics") || str_is(r->path, "/healthz") || str_is(r->path, "/readyz");
-}
-
-static bool on_metrics_port(const struct request *r)
-{
-    return r->http->metrics_port && r->info->server_port == r->http->metrics_port;
 }
 
 static void not_routed(struct request *r, struct buf *allow)

@@ -83,7 +83,7 @@ function killGroup(pid, signal) {
 const sanitizerEnv = {
   ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0:strict_string_checks=1',
   UBSAN_OPTIONS: 'print_stacktrace=1',
-  TSAN_OPTIONS: 'halt_on_error=0:second_deadlock_stack=1:history_size=4',
+  TSAN_OPTIONS: `halt_on_error=0:second_deadlock_stack=1:history_size=4:suppressions=${root}/tests/tools/tsan.supp`,
 };
 const sanitizerWords = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;
 
@@ -580,6 +580,13 @@ class Stack {
     else fs.rmSync(this.dir, { recursive: true, force: true });
     if (complaints.length) throw new Error(`${complaints.join('\n')}\n${tails}`);
   }
+}
+
+// startStack(options): the same for a program that is no test (tests/bench); the caller stops it.
+export async function startStack(options = {}) {
+  const stack = new Stack(options);
+  await stack.start();
+  return stack;
 }
 
 // withStack(NAME, options, define): a suite of tests that share one running stack. Options:
