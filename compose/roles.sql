@@ -5,6 +5,7 @@ SELECT format('CREATE ROLE %I LOGIN', name)
   FROM unnest(ARRAY['braid_owner', 'braid_app', 'braid_grafana']) AS name
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 \gexec
+ALTER ROLE braid_grafana SET statement_timeout = '15s';
 SELECT 'CREATE DATABASE braid OWNER braid_owner'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'braid')
 \gexec

@@ -100,12 +100,14 @@ bool pg_is_ok(const struct pg *db)
     return db && !db->broken && PQstatus(db->c) == CONNECTION_OK;
 }
 
-/* An idle server says nothing: input means that it said good-bye. */
+/* An idle server says little: input is mostly a good-bye, which takes two reads to understand (its
+ * words, then the end). */
 bool pg_check(struct pg *db)
 {
     struct pollfd p = {.fd = PQsocket(db->c), .events = POLLIN};
-    if (pg_is_ok(db) && poll(&p, 1, 0) != 0 && !PQconsumeInput(db->c))
-        db->broken = true;
+    for (int i = 0; i < 4 && pg_is_ok(db) && poll(&p, 1, 0) != 0; i++)
+        if (!PQconsumeInput(db->c))
+            db->broken = true;
     return pg_is_ok(db) && PQtransactionStatus(db->c) == PQTRANS_IDLE;
 }
 

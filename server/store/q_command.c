@@ -112,6 +112,12 @@ enum err q_command(struct pg *db, struct str id, struct json_out *j)
     return e;
 }
 
+/* Two statements: see q_timeline.c. */
+#define NEXT_PAGE                                                                                  \
+    "($1::text IS NULL OR c.state = ANY (string_to_array($1, ','))) "                              \
+    "AND ($2::bigint IS NULL OR (c.created_at, c.id) < (at_ms($2::bigint), $3::uuid)) "            \
+    "ORDER BY c.created_at DESC, c.id DESC LIMIT $4::integer"
+
 enum err q_commands(struct pg *db, struct str endpoint, struct str state, struct q_page page,
                     struct json_out *j)
 {
@@ -120,14 +126,14 @@ enum err q_commands(struct pg *db, struct str endpoint, struct str state, struct
     enum err e = q_key_open(&k, page);
     if (e)
         return e;
-    struct str params[] = {endpoint, state, k.at_ms, k.last_id, str_of(k.limit)};
-    e = pg_prepared(db, "commands",
-                    COMMAND_COLUMNS
-                    "WHERE ($1::text IS NULL OR d.endpoint = $1) "
-                    "AND ($2::text IS NULL OR c.state = ANY (string_to_array($2, ','))) "
-                    "AND ($3::bigint IS NULL OR (c.created_at, c.id) < (at_ms($3::bigint), "
-                    "$4::uuid)) ORDER BY c.created_at DESC, c.id DESC LIMIT $5::integer",
-                    params, 5, &r);
+    const struct str params[] = {state, k.at_ms, k.last_id, str_of(k.limit), endpoint};
+    if (endpoint.p)
+        e = pg_prepared(db, "commands_of",
+                        COMMAND_COLUMNS "WHERE c.device_id = (SELECT id FROM device WHERE "
+                                        "endpoint = $5) AND " NEXT_PAGE,
+                        params, 5, &r);
+    else
+        e = pg_prepared(db, "commands", COMMAND_COLUMNS "WHERE " NEXT_PAGE, params, 4, &r);
     if (e)
         return e;
     json_open(j, '{');

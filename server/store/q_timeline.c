@@ -3,6 +3,16 @@
 
 enum { T_ID, T_AT, T_STRAND, T_KIND, T_TEXT, T_DETAIL, T_ENDPOINT };
 
+/* Two statements, because one with "of this device or of all" would get one plan for both and read
+ * the whole fleet's timeline for a quiet device. */
+#define SELECT_EVENTS                                                                              \
+    "SELECT t.id, to_ms(t.at), t.strand, t.kind, t.text, t.detail, d.endpoint "                    \
+    "FROM timeline_event t JOIN device d ON d.id = t.device_id WHERE "
+#define NEXT_PAGE                                                                                  \
+    "($1::text IS NULL OR t.kind = ANY (string_to_array($1, ','))) "                               \
+    "AND ($2::bigint IS NULL OR (t.at, t.id) < (at_ms($2::bigint), $3::bigint)) "                  \
+    "ORDER BY t.at DESC, t.id DESC LIMIT $4::integer"
+
 enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct q_page page,
                     struct json_out *j)
 {
@@ -11,16 +21,14 @@ enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct 
     enum err e = q_key_open(&k, page);
     if (e)
         return e;
-    struct str params[] = {endpoint, kind, k.at_ms, k.last_id, str_of(k.limit)};
-    e = pg_prepared(db, "timeline",
-                    "SELECT t.id, to_ms(t.at), t.strand, t.kind, t.text, t.detail, d.endpoint "
-                    "FROM timeline_event t JOIN device d ON d.id = t.device_id "
-                    "WHERE ($1::text IS NULL OR "
-                    "t.device_id = (SELECT id FROM device WHERE endpoint = $1)) "
-                    "AND ($2::text IS NULL OR t.kind = ANY (string_to_array($2, ','))) "
-                    "AND ($3::bigint IS NULL OR (t.at, t.id) < (at_ms($3::bigint), $4::bigint)) "
-                    "ORDER BY t.at DESC, t.id DESC LIMIT $5::integer",
-                    params, 5, &r);
+    const struct str params[] = {kind, k.at_ms, k.last_id, str_of(k.limit), endpoint};
+    if (endpoint.p)
+        e = pg_prepared(db, "timeline_of",
+                        SELECT_EVENTS "t.device_id = (SELECT id FROM device WHERE endpoint = $5) "
+                                      "AND " NEXT_PAGE,
+                        params, 5, &r);
+    else
+        e = pg_prepared(db, "timeline", SELECT_EVENTS NEXT_PAGE, params, 4, &r);
     if (e)
         return e;
     json_open(j, '{');
