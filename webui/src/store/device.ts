@@ -8,7 +8,7 @@
 import { signal, type Signal } from '@preact/signals';
 import { api } from '../api';
 import type { ApiError } from '../api';
-import { live_state, live_subscribe } from '../live';
+import { live_subscribe } from '../live';
 import { links_paths, unit_source, type Models } from '../tree';
 import type {
   Command,
@@ -32,6 +32,7 @@ export interface Cell {
   at_ms: number | null;
 }
 
+const REREAD_MS = 10_000;
 const EMPTY: Cell = { value: null, quality: null, at_ms: null };
 
 export const device_summary = signal<DeviceSummary | null>(null);
@@ -220,7 +221,8 @@ export function device_open(ep: string): () => void {
   commands_open(ep, command_finished);
   const stop_events = events_open(ep);
   const stop_live = live_subscribe('device', [ep], receive);
-  const timer = setInterval(() => void read(), live_state.peek() === 'live' ? 20_000 : 5000);
+  // Also with a live socket: the sentence and the evidence contain ages.
+  const timer = setInterval(() => void read(), REREAD_MS);
   return () => {
     stop_live();
     stop_events();

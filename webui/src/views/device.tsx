@@ -41,7 +41,7 @@ function Evidence({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
     <p class="evidence">
       <span class={`link-${d.link}`}>
         Link {d.link}
-        {link && (
+        {link?.at && (
           <span title={link.detail ?? ''}>
             , {LINK_CAUSE[link.kind] ?? link.kind}{' '}
             <Age at={at(link.at, d.link === 'up' ? Math.max(h.lwm2m, h.sparkplug) : 0)} ago />
@@ -169,6 +169,18 @@ function SparkplugCard({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }
   );
 }
 
+function Silent() {
+  return (
+    <section class="card">
+      <h2>Nothing heard yet</h2>
+      <p class="muted">
+        This name is known, but neither strand has spoken.{' '}
+        <a href="/connect">How devices connect</a>
+      </p>
+    </section>
+  );
+}
+
 export function DevicePage({ endpoint }: { endpoint: string }) {
   useEffect(() => device_open(endpoint), [endpoint]);
   useEffect(() => {
@@ -218,13 +230,15 @@ export function DevicePage({ endpoint }: { endpoint: string }) {
         <div class="column">
           {d.lwm2m ? (
             <Lwm2mCard d={d} detail={detail} />
+          ) : d.sparkplug ? (
+            <SparkplugCard d={d} detail={detail} />
           ) : (
-            d.sparkplug && <SparkplugCard d={d} detail={detail} />
+            <Silent />
           )}
         </div>
         <div class="column">
           {d.lwm2m && d.sparkplug && <SparkplugCard d={d} detail={detail} />}
-          <DeviceCommands endpoint={endpoint} />
+          {(d.lwm2m || d.sparkplug) && <DeviceCommands endpoint={endpoint} />}
           <DeviceTimeline />
         </div>
       </div>

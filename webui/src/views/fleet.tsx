@@ -256,22 +256,27 @@ function Table() {
   }
   const size = { height: `${order.length * row_px}px` };
   return (
-    <div
-      class="table card"
-      role="grid"
-      aria-label="Devices"
-      aria-rowcount={order.length + 1}
-      onPointerEnter={() => (fleet_hold.value = true)}
-      onPointerLeave={() => (fleet_hold.value = false)}
-    >
-      <Head />
-      <div class="table-body" ref={body} role="rowgroup" style={size}>
-        {rows}
+    <>
+      <div
+        class="table card"
+        role="grid"
+        aria-label="Devices"
+        aria-rowcount={order.length + 1}
+        onPointerEnter={() => (fleet_hold.value = true)}
+        onPointerLeave={() => (fleet_hold.value = false)}
+      >
+        <Head />
+        <div class="table-body" ref={body} role="rowgroup" style={size}>
+          {rows}
+        </div>
+        <span class="sr" role="status">
+          {selected ? `Selected ${selected}` : ''}
+        </span>
       </div>
       <span class="sr" role="status">
         {selected ? `Selected ${selected}` : ''}
       </span>
-    </div>
+    </>
   );
 }
 
