@@ -211,14 +211,18 @@ enum err engine_device(struct engine *e, struct str endpoint, uint32_t wait_ms, 
     return err;
 }
 
-static void put_health(struct json_out *j, const char *key, bool up, int64_t since_ms)
+/* Both broker sessions; `since` is when the later of them changed. */
+static void put_broker(struct json_out *j, struct engine *e)
 {
-    json_key(j, key);
+    int64_t sp_ms = atomic_load(&e->sp_since_ms), lw_ms = atomic_load(&e->lw_since_ms);
+    json_key(j, "broker");
     json_open(j, '{');
-    json_key(j, "state");
-    json_text(j, up ? "up" : "down");
+    json_key(j, "sparkplug");
+    json_text(j, mqtt_is_up(e->sp) ? "up" : "down");
+    json_key(j, "lwm2m");
+    json_text(j, mqtt_is_up(e->lw) ? "up" : "down");
     json_key(j, "since");
-    json_time(j, since_ms);
+    json_time(j, sp_ms > lw_ms ? sp_ms : lw_ms);
     json_close(j);
 }
 
@@ -246,11 +250,7 @@ static void fleet_json(struct engine *e, const struct fleet_counts *c, struct bu
     json_double(&j, (double)(int64_t)(c->messages_per_s * 10) / 10);
     json_key(&j, "metrics_per_s");
     json_double(&j, (double)(int64_t)(c->metrics_per_s * 10) / 10);
-    json_key(&j, "broker");
-    json_open(&j, '{');
-    put_health(&j, "sparkplug", mqtt_is_up(e->sp), atomic_load(&e->sp_since_ms));
-    put_health(&j, "lwm2m", mqtt_is_up(e->lw), atomic_load(&e->lw_since_ms));
-    json_close(&j);
+    put_broker(&j, e);
     json_key(&j, "database");
     json_open(&j, '{');
     json_key(&j, "state");
