@@ -247,10 +247,8 @@ static void store_number(struct shard *s, const struct point *p, uint8_t quality
         struct batch *b = open_batch(s);
         if (!b)
             return;
-        if (batch_add(b, sample)) {
-            metric_add(s->engine->metrics, M_SAMPLES_IN, 1);
+        if (batch_add(b, sample))
             return;
-        }
         shard_flush_samples(s);
     }
 }
@@ -267,10 +265,8 @@ static void store_text(struct shard *s, const struct point *p, uint8_t quality, 
         if (!b)
             return;
         enum err e = batch_add_text(b, p->series, quality, at_ms * 1000, kind, v);
-        if (!e) {
-            metric_add(s->engine->metrics, M_SAMPLES_IN, 1);
+        if (!e)
             return;
-        }
         shard_flush_samples(s);
     }
     metric_add(s->engine->metrics, M_SAMPLES_REFUSED, 1);
