@@ -123,29 +123,35 @@ static const struct {
     [CMD_UNKNOWN] = {504, "outcome_unknown", "It was sent, but what became of it is not known."},
 };
 
-/* Refused before anything was sent: result.error is one of the engine's words for a request that
- * makes no sense for this device. */
-static bool refused_here(const struct json_node *command, char *code, size_t size)
+/* Refusals of our own, before the device was asked: the command is at fault, not the device. */
+static const char *const our_refusals[] = {
+    "not_expressible", "wrong_type", "out_of_range", "invalid",   "unsupported",
+    "denied",          "read_only",  "not_found",    "no_strand",
+};
+
+/* What a failed command answers: the device's code, or our own word for it. */
+static int failure(const struct json_node *command, char code[64])
 {
-    static const char *const words[] = {"not_expressible", "wrong_type", "out_of_range",
-                                        "not_found",       "read_only",  "no_strand",
-                                        "denied"};
-    struct str error;
-    if (!json_is_str(json_get(json_get(command, "result"), "error"), &error))
-        return false;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (str_is(error, words[i])) {
-            snprintf(code, size, "%s", words[i]);
-            return true;
-        }
-    return false;
+    const struct json_node *result = json_get(command, "result");
+    struct str word = {0};
+    if (json_is_str(json_get(result, "code"), &word) && word.n && word.n < 16) {
+        snprintf(code, 64, "device.%.*s", STR_ARG(word));
+        return 502;
+    }
+    if (!json_is_str(json_get(result, "error"), &word) || !word.n || word.n > 60)
+        return 502;
+    snprintf(code, 64, "%.*s", STR_ARG(word));
+    for (size_t i = 0; i < sizeof our_refusals / sizeof *our_refusals; i++)
+        if (str_is(word, our_refusals[i]))
+            return 422;
+    return 502;
 }
 
 /* The answer for a command object, as its state says. */
 static void answer(struct request *r, struct str object)
 {
     struct json_node *node = NULL;
-    struct str word = {0}, why = {0}, device_code = {0};
+    struct str word = {0}, why = {0};
     enum cmd_state state = CMD_QUEUED;
     char code[64];
     if (json_parse(&r->arena, object, HTTP_JSON_NODES * 4, &node) ||
@@ -154,22 +160,18 @@ static void answer(struct request *r, struct str object)
         reply_problem(r, 500, "internal", "The command cannot be shown.");
         return;
     }
+    int status = outcomes[state].status;
     if (!outcomes[state].code) {
-        json_raw(reply_json(r, outcomes[state].status), object);
+        json_raw(reply_json(r, status), object);
         return;
     }
-    int status = outcomes[state].status;
     snprintf(code, sizeof code, "%s", outcomes[state].code);
-    struct str detail = str_of(outcomes[state].detail);
+    if (state == CMD_FAILED)
+        status = failure(node, code);
     if (json_is_str(json_get(node, "why"), &why) && why.n)
-        detail = why;
-    bool refused = json_is_str(json_get(json_get(node, "result"), "code"), &device_code);
-    if (state == CMD_FAILED && refused && device_code.n && device_code.n < 16)
-        snprintf(code, sizeof code, "device.%.*s", STR_ARG(device_code));
-    else if (state == CMD_FAILED && refused_here(node, code, sizeof code))
-        status = 422;
-    detail = arena_str(&r->arena, detail);
-    struct json_out *j = reply_problem_open(r, status, code, detail.p ? detail.p : code);
+        why = arena_str(&r->arena, why); /* terminated */
+    struct json_out *j =
+        reply_problem_open(r, status, code, why.n && why.p ? why.p : outcomes[state].detail);
     json_key(j, "command");
     json_raw(j, object);
     json_close(j);
