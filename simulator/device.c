@@ -268,11 +268,12 @@ static void on_report(void *ctx)
 static void on_chapter(void *ctx)
 {
     struct device *d = ctx;
-    struct past_chapter c;
+    struct past_chapter c = {0};
     if (!mqtt_client_is_up(d->mqtt) || !spb_edge_is_born(d->edge))
         return;
-    if (past_next(&d->past, spb_edge_history_metrics(d->edge), &c)) {
+    if (past_next(&d->past, spb_edge_history_metrics(d->edge), &c))
         spb_edge_history(d->edge, scratch(d), c.from_ms, c.step_ms, c.n, clock_utc_ms());
+    if (c.n && past_is_open(&d->past)) {
         arm(d, &d->chapter, past_pause_ms(d->env->options->count));
     } else if (!d->state.history_sent) {
         d->state.history_sent = true;
@@ -336,6 +337,17 @@ static void fetch_firmware(struct device *d)
     }
 }
 
+/* The device goes off in the middle of a download: it is lost. */
+static void stop_fetch(struct device *d)
+{
+    struct fw_image none = {0};
+    if (!d->fetch)
+        return;
+    http_get_abort(d->fetch);
+    d->fetch = NULL;
+    lwm2m_client_downloaded(d->lwm2m, FW_CONNECTION_LOST, &none, now_of(d));
+}
+
 /* A new version outlives the process. */
 static void remember_firmware(struct device *d)
 {
@@ -353,7 +365,9 @@ static void remember_firmware(struct device *d)
 static void reboot(struct device *d)
 {
     log_info("device.reboot", KS("device", ident(d)));
+    stop_fetch(d);
     d->rebooting = true;
+    d->disabled = false; /* whatever it was told before: it registers when it is back */
     /* The answer goes out first; then the device is really away for a moment. */
     arm(d, &d->again, 300);
 }
@@ -391,8 +405,8 @@ static void on_again(void *ctx)
         spb_edge_death(d->edge, clock_utc_ms());
         mqtt_client_close(d->mqtt);
     } else if (d->rebooting) {
-        d->rebooting = false;
-        mqtt_client_open(d->mqtt, REBOOT_MS);
+        d->rebooting = false; /* the connection broke meanwhile: that will do */
+        d->fresh = true;
     } else if (d->disabled) {
         d->disabled = false;
         if (mqtt_client_is_up(d->mqtt))
@@ -741,7 +755,8 @@ void device_break(struct device *d, enum scenario how)
     switch (how) {
     case SCENARIO_POWER:
         loop_cancel(d->env->loop, &d->again);
-        d->rebooting = false;
+        d->rebooting = d->disabled = false;
+        stop_fetch(d);
         mqtt_client_kill(d->mqtt);
         went_down(d);
         break;
