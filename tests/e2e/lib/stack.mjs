@@ -81,7 +81,7 @@ function killGroup(pid, signal) {
 }
 
 const sanitizerEnv = {
-  ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0:strict_string_checks=1',
+  ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0',
   UBSAN_OPTIONS: 'print_stacktrace=1',
   TSAN_OPTIONS: `halt_on_error=0:second_deadlock_stack=1:history_size=4:suppressions=${root}/tests/tools/tsan.supp`,
 };
@@ -555,7 +555,7 @@ class Stack {
     } catch (error) {
       for (const part of this.parts) await part.kill();
       const tails = this.parts.map((part) => part.tail()).join('\n');
-      fs.rmSync(this.dir, { recursive: true, force: true });
+      if (this.dir) fs.rmSync(this.dir, { recursive: true, force: true });
       for (const part of this.parts) part.child = null;
       this.failed = true;
       throw new Error(`${error.message}\n${error.stderr || ''}\n${tails}`);
