@@ -6,7 +6,7 @@
 //   node build.mjs --dev      not minified, with source maps
 
 import { build } from 'esbuild';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -53,7 +53,9 @@ const files = await bundle();
 files.push({ name: 'index.html', bytes: await page(files) });
 files.push({ name: 'icon.svg', bytes: await readFile(join(here, 'icon.svg')) });
 
-await rm(out, { recursive: true, force: true });
+// The folder itself stays: a running server holds it open and serves the new files at once.
+await mkdir(out, { recursive: true });
+for (const old of await readdir(out)) await rm(join(out, old), { recursive: true });
 let total = 0;
 for (const f of files) {
   const path = join(out, f.name);

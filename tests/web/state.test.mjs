@@ -154,7 +154,7 @@ test('the LwM2M tree joins what was told with what the model lets one do', () =>
       resource('/26241/2/7', 1),
     ],
   };
-  const [dev, custom] = m.lwm2m_tree(detail, models);
+  const [custom, dev] = m.lwm2m_tree(detail, models);
   assert.equal(dev.name, 'Device');
   assert.deepEqual(
     dev.instances[0].rows.map((r) => [r.id, r.values.length, r.optional]),
@@ -292,15 +292,20 @@ test('a live value widens the open bucket or starts the next', () => {
   assert.deepEqual(points[0], [1000, 1, 7, 3, 5]);
   m.points_push(points, 1000, 2400, 4);
   assert.deepEqual(points[1], [2000, 4, 4, 4, 1]);
+  const odd = [[1300, 1, 1, 1, 1]];
+  m.points_push(odd, 1000, 3900, 2);
+  assert.equal(odd[1][0], 3300, 'buckets keep the phase of the history');
   m.points_push(points, 1000, 900, 9);
   assert.equal(points.length, 2, 'late values do not disturb the order');
 });
 
 test('silence breaks the line, and only the span in view is kept', () => {
   const points = [1, 2, 3, 4, 60, 61].map((s) => [s * 1000, 1, 1, 1, 1]);
-  const with_gap = m.points_gaps(points, 0);
+  const with_gap = m.points_gaps(points, 60_000);
   assert.equal(with_gap.length, 7);
   assert.deepEqual(with_gap[4], [4001, null, null, null, 0]);
+  const mixed = [0, 60, 120, 180, 181, 182, 183].map((t) => [t * 1000, 1, 1, 1, 1]);
+  assert.equal(m.points_gaps(mixed, 3_600_000).length, 7, 'minutes, then seconds: no gap');
   assert.deepEqual(
     m.points_trim(points, 3500).map((p) => p[0]),
     [3000, 4000, 60_000, 61_000],

@@ -1,8 +1,8 @@
 // chart_data.ts - points for the chart: history, a live tail, gaps told honestly. Pure.
 //
 // A point is [ts_ms, min, max, avg, n]. Inside a bucketed history the tail goes into the open bucket,
-// so a day's chart does not grow by a point per second. A silence of more than GAP_FACTOR usual
-// steps becomes a null point: the line breaks instead of pretending.
+// so a day's chart does not grow by a point per second. A silence of more than GAP_FACTOR steps
+// becomes a null point: the line breaks instead of pretending.
 
 import type { History } from './types';
 
@@ -16,6 +16,7 @@ export type Point = [
 export type Column = (number | null | undefined)[];
 
 const GAP_FACTOR = 6;
+const GAP_SEEN = 60; // a gap narrower than this part of the span is not worth a break
 
 export function points_from(h: Pick<History, 'bucket_ms' | 'points'>): Point[] {
   const out: Point[] = [];
@@ -48,7 +49,9 @@ export function points_push(points: Point[], bucket_ms: number, ts: number, v: n
       n,
     ];
   } else {
-    const start = bucket_ms > 0 ? ts - (ts % bucket_ms) : ts;
+    // Buckets count from the start of the span, not from the epoch.
+    const base = last ? last[0] : ts;
+    const start = bucket_ms > 0 ? base + Math.floor((ts - base) / bucket_ms) * bucket_ms : ts;
     points.push([Math.max(start, last ? last[0] + 1 : start), v, v, v, 1]);
   }
 }
@@ -58,19 +61,15 @@ export function points_trim(points: Point[], from: number): Point[] {
   return keep < 0 ? [] : keep > 1 ? points.slice(keep - 1) : points;
 }
 
-function usual_step(points: Point[]): number {
-  const steps: number[] = [];
-  for (let i = 1; i < points.length; i++) steps.push(points[i]![0] - points[i - 1]![0]);
-  steps.sort((a, b) => a - b);
-  return steps[Math.floor(steps.length / 2)] ?? 0;
-}
-
-export function points_gaps(points: Point[], bucket_ms: number): Point[] {
-  const limit = Math.max(usual_step(points), bucket_ms, 1000) * GAP_FACTOR;
+/** points_gaps puts a null where the line must break: a step much longer than its neighbours, so
+ *  that minutes of history and seconds of live values may follow each other, and long enough to be
+ *  seen in a chart of `span_ms`. */
+export function points_gaps(points: Point[], span_ms: number): Point[] {
+  const step = (i: number) => (i > 0 && i < points.length ? points[i]![0] - points[i - 1]![0] : 0);
   const out: Point[] = [];
   points.forEach((p, i) => {
-    const before = points[i - 1];
-    if (before && p[0] - before[0] > limit) out.push([before[0] + 1, null, null, null, 0]);
+    const usual = Math.max(step(i - 1), step(i + 1), span_ms / GAP_SEEN / GAP_FACTOR);
+    if (step(i) > usual * GAP_FACTOR) out.push([points[i - 1]![0] + 1, null, null, null, 0]);
     out.push(p);
   });
   return out;

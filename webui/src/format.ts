@@ -95,6 +95,8 @@ export function unit_text(unit: string | null | undefined): string {
     case '%RH':
       return '%';
     case 'deg':
+    case 'lat':
+    case 'lon':
       return '°';
     default:
       return unit;

@@ -82,6 +82,14 @@ export function resource_name(models: Models, path: string): string {
   return `${object.name}${many} · ${resource?.name ?? ids[2]}${ids.length > 3 ? ` ${ids[3]}` : ''}`;
 }
 
+const CORE_MAX = 2047; // registered by OMA itself: server, device, firmware ...
+const DEVICE = 3;
+
+/** What the device is for comes first, then what it is, then how it is managed. */
+function object_rank(id: number): number {
+  return id > CORE_MAX ? 0 : id === DEVICE ? 1 : 2;
+}
+
 function rows_of(
   base: string,
   told: Map<string, Resource[]>,
@@ -146,7 +154,7 @@ export function lwm2m_tree(
     objects.set(oid, o);
   }
   return [...objects.values()]
-    .sort((a, b) => a.id - b.id)
+    .sort((a, b) => object_rank(a.id) - object_rank(b.id) || a.id - b.id)
     .map((o) => {
       const model = models.get(o.id) ?? null;
       return {

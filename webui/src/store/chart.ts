@@ -53,18 +53,25 @@ function choices(d: DeviceDetail, unit_of: (series: string) => string | null): C
   return list;
 }
 
-/** The value a person most likely wants first: a sensor reading, observed, a fraction. */
+/** The value a person most likely wants first: a reading that moves and has a past. Sparkplug
+ *  metrics come with every change, LwM2M values only when asked, observed or sent. */
 function first_choice(d: DeviceDetail): string | null {
-  const score = (series: string, type: string | null, observed: boolean) =>
-    (/\/5700$/.test(series) ? 4 : 0) +
-    (observed ? 2 : 0) +
-    (/float|double/i.test(type ?? '') ? 3 : 0);
+  const drawable = new Set(chart_choices.peek().map((c) => c.series));
+  const fraction = (type: string | null) => (/float|double/i.test(type ?? '') ? 4 : 0);
+  const telling = (name: string) =>
+    /temp/i.test(name) ? 2 : /set ?point|target|min|max/i.test(name) ? -3 : 0;
   const all = [
-    ...d.resources.map((r) => ({ s: r.series, n: score(r.series, r.type, r.observed) })),
-    ...d.metrics.map((m) => ({ s: m.series, n: score(m.series, m.datatype, false) })),
-  ].filter((x) => chart_choices.peek().some((c) => c.series === x.s));
-  all.sort((a, b) => b.n - a.n);
-  return all[0]?.s ?? null;
+    ...d.resources.map((r) => ({
+      series: r.series,
+      score: fraction(r.type) + (/\/5700$/.test(r.path) ? 2 : 0) + (r.observed ? 4 : 0),
+    })),
+    ...d.metrics.map((m) => ({
+      series: m.series,
+      score: fraction(m.datatype) + telling(m.name) + (m.unit ? 1 : 0) + 2,
+    })),
+  ].filter((x) => drawable.has(x.series));
+  all.sort((a, b) => b.score - a.score);
+  return all[0]?.series ?? null;
 }
 
 function replace(series: string, change: Partial<Drawn>): void {

@@ -29,7 +29,7 @@ export function series_color(i: number): string {
 }
 
 function data_of(drawn: Drawn[]): uPlot.AlignedData {
-  return align(drawn.map((d) => points_gaps(d.points, d.bucket_ms))) as uPlot.AlignedData;
+  return align(drawn.map((d) => points_gaps(d.points, chart_range.peek().ms))) as uPlot.AlignedData;
 }
 
 function pad_range(_: uPlot, min: number | null, max: number | null): [number, number] {
@@ -102,7 +102,7 @@ function options(
             scale,
             stroke: series_color(i),
             width: 1.6,
-            points: { show: d.points.length < 3, size: 5 },
+            points: { size: 4 }, // uPlot shows them where they are few or alone
           },
         ];
       }),

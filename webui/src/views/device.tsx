@@ -60,7 +60,7 @@ function Evidence({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
       )}
       {d.status_since && (
         <span title={date_time_text(time_ms(d.status_since))}>
-          In this state since <Age at={d.status_since} ago />
+          In this state for <Age at={d.status_since} />
         </span>
       )}
       <span class="num">{rate_text(d.messages_per_s)} msg/s</span>
@@ -114,7 +114,7 @@ function Hero({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
       <p class="sentence" aria-live="polite">
         {d.sentence}
       </p>
-      {d.fault && (
+      {d.fault && !d.sentence.includes(d.fault) && (
         <p class="fault" role="alert">
           <b>Fault</b> {d.fault}
         </p>
