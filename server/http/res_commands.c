@@ -386,11 +386,12 @@ void res_command_cancel(struct request *r)
     if (!e)
         e = json_parse(&r->arena, buf_view(&object), HTTP_JSON_NODES * 4, &node);
     if (!e && !json_is_str(json_get(node, "endpoint"), &endpoint))
-        e = ERR_NOTFOUND;
+        e = ERR_INVALID;
     buf_fini(&object); /* `endpoint` lives in the arena */
     if (!e)
         e = engine_command_cancel(r->http->parts.engine, endpoint, r->params[0], HTTP_ENGINE_MS);
-    if (e == ERR_CONFLICT) {
+    bool over = node && e == ERR_NOTFOUND; /* the row is there, the shard is done with it */
+    if (e == ERR_CONFLICT || over) {
         reply_problem(r, 409, "not_cancellable", "Only a queued command can be cancelled.");
     } else if (e) {
         reply_err(r, e, "command");

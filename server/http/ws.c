@@ -98,8 +98,16 @@ static struct str offered_token(const struct request *r)
     return (struct str){0};
 }
 
+/* CivetWeb reuses its connection object and does not forget the subprotocol an earlier client
+ * agreed on; sent to a client that offered none, browsers would refuse the handshake. */
+static void forget_subprotocol(const struct request *r)
+{
+    ((struct mg_request_info *)(uintptr_t)r->info)->acceptedWebSocketSubprotocol = NULL;
+}
+
 bool ws_admit(struct request *r)
 {
+    forget_subprotocol(r);
     struct str token = offered_token(r);
     if (!auth_identify(r, token) || !auth_allow(r))
         return false;
