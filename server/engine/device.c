@@ -230,6 +230,8 @@ static void gather_sparkplug(struct device *d, struct braid_evidence *e)
         e->sp_since_ms = info.died_ms;
         break;
     case SPB_LIFE_STALE:
+        if (e->sp != BRAID_SP_STALE)
+            e->sp_since_ms = d->shard->now.utc_ms;
         e->sp = BRAID_SP_STALE;
         break;
     case SPB_LIFE_UNKNOWN:
@@ -238,6 +240,7 @@ static void gather_sparkplug(struct device *d, struct braid_evidence *e)
             e->sp_since_ms = d->restored_died_ms;
         } else {
             e->sp = BRAID_SP_STALE; /* announced itself, but no birth of it is known yet */
+            e->sp_since_ms = 0;
         }
         break;
     }

@@ -293,21 +293,21 @@ static void store_sparkplug(struct shard *s, const struct point *p, const struct
 }
 
 static void store_lwm2m(struct shard *s, const struct point *p, const struct lw_value *v,
-                        int64_t at_ms)
+                        uint8_t quality, int64_t at_ms)
 {
     double number;
     char link[16];
     if (lw_value_double(*v, &number)) {
-        store_number(s, p, 0, at_ms, number);
+        store_number(s, p, quality, at_ms, number);
     } else if (v->type == LW_OPAQUE) {
-        store_text(s, p, 0, at_ms, 'b', v->s);
+        store_text(s, p, quality, at_ms, 'b', v->s);
     } else if (v->type == LW_OBJLNK) {
         int n = snprintf(link, sizeof link, "%u:%u", v->link.oid, v->link.iid);
-        store_text(s, p, 0, at_ms, 't', str_make(link, (size_t)n));
+        store_text(s, p, quality, at_ms, 't', str_make(link, (size_t)n));
     } else if (v->type == LW_FLOAT) {
-        store_number(s, p, 0, at_ms, v->f);
+        store_number(s, p, quality, at_ms, v->f);
     } else if (v->type != LW_NONE) {
-        store_text(s, p, 0, at_ms, 't', v->s);
+        store_text(s, p, quality, at_ms, 't', v->s);
     }
 }
 
@@ -411,23 +411,42 @@ static bool keep_value(struct point *p, struct lw_value v)
     return true;
 }
 
+#define SENML_RELATIVE_MS (((int64_t)1 << 28) * 1000)
+#define YEAR_2000_MS      946684800000
+#define AHEAD_MAX_MS      (10 * 60 * 1000)
+
+/* When a value was taken.  SenML times below 2^28 s are relative to now (RFC 8428 section 4.5.3); a
+ * clock that is wrong shows in the quality, and the value is kept at its arrival. */
+static int64_t acquired_at(const struct lw_entry *e, int64_t now_ms, uint8_t *quality)
+{
+    int64_t at = e->time_ms;
+    *quality = SPB_Q_GOOD;
+    if (at < SENML_RELATIVE_MS && at > -SENML_RELATIVE_MS)
+        return now_ms + at;
+    if (at >= YEAR_2000_MS && at <= now_ms + AHEAD_MAX_MS)
+        return at;
+    *quality = SPB_Q_BAD_TIME;
+    return now_ms;
+}
+
 static void take_lwm2m(struct device *d, const struct lw_entry *e, enum lw_source source)
 {
     struct shard *s = d->shard;
+    uint8_t quality;
     if (e->path.n < 3 || e->value.type == LW_NONE)
         return;
     struct point *p = point_lwm2m(d, e->path, e->value.type);
     if (!p)
         return;
-    int64_t at = e->time_ms ? e->time_ms : s->now.utc_ms;
+    int64_t at = acquired_at(e, s->now.utc_ms, &quality);
     bool newer = at >= p->at_ms || p->restored;
-    store_lwm2m(s, p, &e->value, at);
+    store_lwm2m(s, p, &e->value, quality, at);
     commands_see_lwm2m(d, e);
     if (!newer || !keep_value(p, e->value))
         return;
     p->at_ms = at;
     p->source = (uint8_t)source;
-    p->quality = SPB_Q_GOOD;
+    p->quality = quality;
     point_touch(p);
     learn_identity(d, e->path, &e->value);
 }

@@ -194,6 +194,26 @@ test('send is accepted from registered devices only', async () => {
   assert.equal((await get('json-send')).resources.find((r) => r.path === '/3303/0/5700').value, 2.5);
 });
 
+test('acquisition times: kept, relative to now, or marked when they cannot be true', async () => {
+  const device = await jsonDevice('json-times');
+  await device.say('reg', { lifetime: 300, version: '1.2', links: '</3303/0>,</3303/1>' });
+  await device.ack('reg');
+  const hourAgo = Date.now() - 3600000;
+  await device.say('send', { values: [{ path: '/3303/0/5700', value: 1, time: hourAgo }] });
+  await device.say('send', [{ n: '/3303/0/5700', v: 2, t: -60 }]);
+  await device.say('send', { values: [{ path: '/3303/0/5700', value: 3, time: Date.now() + 3 * 3600000 }] });
+  const points = await until(async () => {
+    const h = (await stack.api('GET', '/devices/json-times/history?series=lwm2m:/3303/0/5700')).body;
+    return h.points?.length === 3 && h.points;
+  });
+  assert.deepEqual(points.map((p) => p[1]), [1, 2, 3]);
+  assert.equal(points[0][0], hourAgo);
+  assert.ok(Math.abs(points[1][0] - (Date.now() - 60000)) < 30000, 'relative to now');
+  assert.ok(Math.abs(points[2][0] - Date.now()) < 30000, 'at arrival');
+  const rows = await stack.sql("SELECT quality FROM samples s JOIN series r ON r.id = s.series_id WHERE r.key = 'lwm2m:/3303/0/5700' AND s.value = 3");
+  assert.equal(rows[0].quality, 4);
+});
+
 test('a command to a device that is not connected is answered at once', async () => {
   const console = await stack.console();
   await console.publishAsync('lwm2m/nobody-home/reg', verbatim.replace('device-temp-001', 'nobody-home'), { qos: 1 });

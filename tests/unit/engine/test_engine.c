@@ -1,0 +1,330 @@
+/* The engine with a broker, a writer and a database that a test plays: what must come before what.
+ */
+#include "fake_world.h"
+
+#include "engine/engine_int.h"
+
+struct fixture {
+    struct config *config;
+    struct metrics *metrics;
+    struct lw_model *model;
+    struct engine *engine;
+};
+
+static void start(struct fixture *f)
+{
+    struct buf why;
+    buf_init(&why, 1024);
+    char flag[] = "--engine-shards", value[] = "2";
+    char *const argv[] = {flag, value, NULL};
+    char *const envp[] = {NULL};
+    assert_int_equal(config_load(2, argv, envp, &f->config, &why), ERR_OK);
+    buf_fini(&why);
+    f->metrics = metrics_new();
+    assert_int_equal(lw_model_builtin(&f->model), ERR_OK);
+    struct engine_parts parts = {
+        .config = f->config, .metrics = f->metrics, .model = f->model, .writer = NULL};
+    assert_int_equal(engine_start(&parts, &f->engine), ERR_OK);
+}
+
+static void stop(struct fixture *f)
+{
+    engine_stop(f->engine);
+    lw_model_free(f->model);
+    metrics_free(f->metrics);
+    config_free(f->config);
+    world_forget();
+}
+
+static const char registration[] =
+    "{\"lifetime\":300,\"version\":\"1.2\",\"objects\":{\"3\":{\"0\":{\"0\":\"A\"}},\"1\":{\"0\":{"
+    "\"1\":300}}}}";
+
+/* True when the device's JSON holds `part`, now or within a second. */
+static bool shows(struct fixture *f, const char *endpoint, const char *part)
+{
+    bool found = false;
+    for (int i = 0; i < 200 && !found; i++) {
+        struct buf json;
+        buf_init(&json, 1 << 20);
+        if (!engine_device(f->engine, str_of(endpoint), 1000, &json))
+            found = strstr(buf_text(&json), part) != NULL;
+        buf_fini(&json);
+        if (!found)
+            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    return found;
+}
+
+static void the_owner_of_a_topic_is_its_endpoint_or_edge_node(void **state)
+{
+    (void)state;
+    assert_true(str_is(route_name(str_of("lwm2m/ep-1/reg")), "ep-1"));
+    assert_true(str_is(route_name(str_of("lwm2m/ep-1/notify/abc")), "ep-1"));
+    assert_true(str_is(route_name(str_of("lwm2m/rd/ep-1")), "ep-1"));
+    assert_true(str_is(route_name(str_of("tenant/lwm2m/rd/ep-1")), "ep-1"));
+    assert_true(str_is(route_name(str_of("spBv1.0/g/NDATA/edge")), "edge"));
+    assert_true(str_is(route_name(str_of("spBv1.0/g/DDATA/edge/d")), "edge"));
+    assert_null(route_name(str_of("spBv1.0/STATE/braid")).p);
+    assert_null(route_name(str_of("something/else")).p);
+}
+
+static void a_registration_is_acknowledged_when_it_is_durable_and_not_before(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    world.hold = true;
+    world_say(&world.lw, "lwm2m/dev-1/reg", registration, false);
+    assert_non_null(world_wait(STORED, "registration_put"));
+    assert_true(shows(&f, "dev-1", "\"registered\""));
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/ack/reg"));
+    world_commit(ERR_OK);
+    const char *ack = world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg");
+    assert_non_null(ack);
+    assert_non_null(strstr(ack, "2.01"));
+    stop(&f);
+}
+
+static void a_registration_that_cannot_be_stored_is_refused(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    world.hold = true;
+    world_say(&world.lw, "lwm2m/dev-1/reg", registration, false);
+    assert_non_null(world_wait(STORED, "registration_put"));
+    world_commit(ERR_DB);
+    const char *ack = world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg");
+    assert_non_null(ack);
+    assert_non_null(strstr(ack, "5.00"));
+    stop(&f);
+}
+
+static const char id[] = "11111111-2222-3333-4444-555555555555";
+
+static void post(struct fixture *f, const char *request)
+{
+    assert_int_equal(
+        engine_command(f->engine, str_of("dev-1"), str_of(id), str_of(request), clock_utc_ms()),
+        ERR_OK);
+}
+
+static void register_device(void)
+{
+    world_say(&world.lw, "lwm2m/dev-1/reg", registration, false);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg"));
+}
+
+static void an_execute_is_marked_sent_before_it_goes_out(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    world.hold = true;
+    post(&f, "{\"op\":\"execute\",\"path\":\"/3/0/4\"}");
+    assert_non_null(world_wait(STORED, "command_state 11111111-2222-3333-4444-555555555555|sent"));
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    world_commit(ERR_OK);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    stop(&f);
+}
+
+static void an_execute_that_cannot_be_recorded_is_not_sent(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    world.hold = true;
+    post(&f, "{\"op\":\"execute\",\"path\":\"/3/0/4\"}");
+    assert_non_null(world_wait(STORED, "|sent"));
+    world_commit(ERR_DB);
+    assert_non_null(world_wait(STORED, "|failed"));
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    stop(&f);
+}
+
+static void a_waiter_gets_the_answer_of_its_command(void **state)
+{
+    struct fixture f;
+    enum cmd_state end;
+    struct buf members;
+    char topic[128];
+    (void)state;
+    start(&f);
+    register_device();
+    struct engine_waiter *w = engine_waiter_new(f.engine, str_of(id));
+    assert_non_null(w);
+    buf_init(&members, 4096);
+    assert_int_equal(engine_waiter_wait(w, 20, &end, &members), ERR_TIMEOUT);
+    post(&f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    const char *asked = world_wait(PUBLISHED, "lwm2m/dev-1/cmd/");
+    assert_non_null(asked);
+    struct str rest = str_of(asked), word = str_cut(&rest, ' ');
+    struct str name = str_make(word.p + strlen("lwm2m/dev-1/cmd/"), word.n - 16);
+    snprintf(topic, sizeof topic, "lwm2m/dev-1/resp/%.*s", STR_ARG(name));
+    world_say(&world.lw, topic,
+              "{\"code\":\"2.05\",\"values\":[{\"path\":\"/3/0/0\",\"value\":\"B\"}]}", false);
+    assert_int_equal(engine_waiter_wait(w, 2000, &end, &members), ERR_OK);
+    assert_int_equal(end, CMD_SUCCEEDED);
+    assert_non_null(strstr(buf_text(&members), "\"value\":\"B\""));
+    engine_waiter_free(w);
+    buf_fini(&members);
+    stop(&f);
+}
+
+static const struct load_device known = {.id = 1,
+                                         .endpoint = STR("dev-1"),
+                                         .status = STR("online"),
+                                         .sentence = STR("Online"),
+                                         .link = STR("up"),
+                                         .status_since_ms = 1,
+                                         .last_seen_ms = 1000,
+                                         .created_ms = 1};
+
+static void restore(struct load_registration *r, struct load_command *c, const char *op,
+                    const char *request)
+{
+    *r = (struct load_registration){.device_id = 1,
+                                    .state = STR("registered"),
+                                    .dialect = STR("json"),
+                                    .version = STR("1.2"),
+                                    .binding = STR("M"),
+                                    .links = STR("</3/0>"),
+                                    .lifetime = 0};
+    *c = (struct load_command){.id = str_of(id),
+                               .endpoint = STR("dev-1"),
+                               .op = str_of(op),
+                               .request = str_of(request),
+                               .state = STR("sent"),
+                               .device_id = 1,
+                               .created_ms = clock_utc_ms(),
+                               .sent_ms = 1};
+    world.devices = &known;
+    world.registrations = r;
+    world.commands = c;
+    world.n_devices = world.n_registrations = world.n_commands = 1;
+}
+
+static void after_a_restart_a_sent_read_is_sent_again(void **state)
+{
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    (void)state;
+    restore(&r, &c, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    start(&f);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    stop(&f);
+}
+
+static void after_a_restart_a_sent_execute_is_unknown_and_never_sent_again(void **state)
+{
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    (void)state;
+    restore(&r, &c, "execute", "{\"op\":\"execute\",\"path\":\"/3/0/4\"}");
+    start(&f);
+    assert_non_null(world_wait(STORED, "|unknown|"));
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/update"));
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    stop(&f);
+}
+
+static void a_restart_and_a_lost_session_make_us_blind_until_a_message(void **state)
+{
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    (void)state;
+    restore(&r, &c, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    world.n_commands = 0;
+    start(&f);
+    assert_true(shows(&f, "dev-1", "\"unknown\",\"sentence\":\"Unknown: Braid restarted"));
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    assert_true(shows(&f, "dev-1", "\"status\":\"online\""));
+    world.lw.handler.disconnected(world.lw.handler.ctx, &world.lw, "test");
+    assert_true(shows(&f, "dev-1", "\"status\":\"unknown\""));
+    stop(&f);
+}
+
+static void drained_and_retained_messages_do_not_make_a_device_look_alive(void **state)
+{
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    (void)state;
+    restore(&r, &c, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    world.n_commands = 0;
+    start(&f);
+    world.lw.handler.disconnected(world.lw.handler.ctx, &world.lw, "test");
+    world.lw.handler.connected(world.lw.handler.ctx, &world.lw, true); /* with a session: drain */
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", true);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/update"));
+    assert_true(shows(&f, "dev-1", "\"status\":\"unknown\""));
+    assert_int_equal(metric_get(f.metrics, M_BAD_RETAINED), 1);
+    const char *mark = world_wait(PUBLISHED, "lwm2m/braid-lw/drain ");
+    assert_non_null(mark);
+    world_say(&world.lw, "lwm2m/braid-lw/drain", strchr(mark, ' ') + 1, false);
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    assert_true(shows(&f, "dev-1", "\"status\":\"online\""));
+    stop(&f);
+}
+
+static void a_puback_without_a_listener_ends_the_command_at_once(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    post(&f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    assert_non_null(world_wait(STORED, "|sent"));
+    world.lw.handler.acked(world.lw.handler.ctx, &world.lw, world.next_mid, 16);
+    const char *end = world_wait(STORED, "|failed|the device is not connected");
+    assert_non_null(end);
+    stop(&f);
+}
+
+static void unknown_senders_are_told_so(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    world_say(&world.lw, "lwm2m/nobody/update", "{}", false);
+    const char *ack = world_wait(PUBLISHED, "lwm2m/nobody/ack/update");
+    assert_non_null(ack);
+    assert_non_null(strstr(ack, "4.04"));
+    world_say(&world.lw, "lwm2m/nobody/bs/req", "{\"token\":\"t1\"}", false);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/nobody/bs/ack"));
+    world_say(&world.lw, "lwm2m/braid-x/reg", registration, false);
+    for (int i = 0; i < 200 && !metric_get(f.metrics, M_BAD_IDENTITY); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    assert_int_equal(metric_get(f.metrics, M_BAD_IDENTITY), 1);
+    assert_null(world_find(PUBLISHED, "lwm2m/braid-x/"));
+    stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_owner_of_a_topic_is_its_endpoint_or_edge_node),
+        cmocka_unit_test(a_registration_is_acknowledged_when_it_is_durable_and_not_before),
+        cmocka_unit_test(a_registration_that_cannot_be_stored_is_refused),
+        cmocka_unit_test(an_execute_is_marked_sent_before_it_goes_out),
+        cmocka_unit_test(an_execute_that_cannot_be_recorded_is_not_sent),
+        cmocka_unit_test(a_waiter_gets_the_answer_of_its_command),
+        cmocka_unit_test(after_a_restart_a_sent_read_is_sent_again),
+        cmocka_unit_test(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),
+        cmocka_unit_test(a_restart_and_a_lost_session_make_us_blind_until_a_message),
+        cmocka_unit_test(drained_and_retained_messages_do_not_make_a_device_look_alive),
+        cmocka_unit_test(a_puback_without_a_listener_ends_the_command_at_once),
+        cmocka_unit_test(unknown_senders_are_told_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
