@@ -22,6 +22,7 @@
 #define SCRATCH_MAX_BYTES  ((size_t)64 << 20)
 #define COPY_PIECE_BYTES   ((size_t)256 << 10)
 #define DEFAULT_TIMEOUT_MS 30000
+#define FLUSH_EVERY        64
 /* How much longer we wait for the server than it should take by its own statement_timeout. */
 #define GRACE_MS 2000
 
@@ -364,6 +365,68 @@ enum err pg_prepared(struct pg *db, const char *name, const char *sql, const str
         return fail_broken(db, PQerrorMessage(db->c));
     e = finish(db, &r);
     return e ? e : give(r, out);
+}
+
+/* send_calls queues all statements and the sync that commits them. */
+static enum err send_calls(struct pg *db, const struct pg_call *calls, size_t n)
+{
+    const char *values[MAX_PARAMS];
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < n; i++) {
+        e = terminate_params(db, calls[i].params, calls[i].n, values);
+        if (!e &&
+            !PQsendQueryPrepared(db->c, calls[i].name, (int)calls[i].n, values, NULL, NULL, 0))
+            e = fail_broken(db, PQerrorMessage(db->c));
+        if (!e && i % FLUSH_EVERY == FLUSH_EVERY - 1)
+            e = flush(db);
+    }
+    if (!e && !PQpipelineSync(db->c))
+        e = fail_broken(db, PQerrorMessage(db->c));
+    return e ? e : flush(db);
+}
+
+/* read_calls takes all results up to the sync; the statements after a failure only say that they
+ * were skipped. */
+static enum err read_calls(struct pg *db)
+{
+    enum err first = ERR_OK;
+    for (bool synced = false; !synced;) {
+        PGresult *r = NULL;
+        enum err e = next_result(db, &r);
+        if (e)
+            return e;
+        if (PQstatus(db->c) != CONNECTION_OK) {
+            PQclear(r);
+            return fail_broken(db, PQerrorMessage(db->c));
+        }
+        ExecStatusType s = r ? PQresultStatus(r) : PGRES_COMMAND_OK; /* NULL: between two */
+        synced = s == PGRES_PIPELINE_SYNC;
+        if (!synced && r && !succeeded(r) && s != PGRES_PIPELINE_ABORTED && !first)
+            first = fail_result(db, r);
+        PQclear(r);
+    }
+    return first;
+}
+
+enum err pg_pipeline(struct pg *db, const struct pg_call *calls, size_t n)
+{
+    const char *values[MAX_PARAMS];
+    enum err e = start(db);
+    for (size_t i = 0; !e && i < n; i++) { /* what fails on our side must fail before the first */
+        e = terminate_params(db, calls[i].params, calls[i].n, values);
+        if (!e)
+            e = prepare(db, calls[i].name, calls[i].sql);
+    }
+    if (e)
+        return e;
+    if (!PQenterPipelineMode(db->c))
+        return fail_broken(db, PQerrorMessage(db->c));
+    e = send_calls(db, calls, n);
+    if (!e)
+        e = read_calls(db);
+    if (!db->broken && !PQexitPipelineMode(db->c))
+        return fail_broken(db, PQerrorMessage(db->c));
+    return e;
 }
 
 enum err pg_script(struct pg *db, const char *sql)

@@ -29,6 +29,14 @@ MUST_CHECK enum err pg_exec(struct pg *db, const char *sql, const struct str *pa
 /* pg_prepared: the same for a statement prepared on first use under `name`. */
 MUST_CHECK enum err pg_prepared(struct pg *db, const char *name, const char *sql,
                                 const struct str *params, size_t n, struct pg_result **out);
+/* pg_pipeline runs prepared statements in one round trip and one transaction of their own: all of
+ * them (ERR_OK: committed) or none (the first failure).  Not inside a transaction. */
+struct pg_call {
+    const char *name, *sql;
+    const struct str *params;
+    size_t n;
+};
+MUST_CHECK enum err pg_pipeline(struct pg *db, const struct pg_call *calls, size_t n);
 /* pg_script runs several statements without parameters (migrations, BEGIN/COMMIT). */
 MUST_CHECK enum err pg_script(struct pg *db, const char *sql);
 /* pg_copy_in sends one complete COPY ... FROM STDIN (FORMAT binary) body. */

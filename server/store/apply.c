@@ -1,12 +1,13 @@
 /* apply.c - see apply.h.
  *
- * The fast way runs everything in one transaction.  Only when that fails on content does the slow
- * way run: statement by statement under a savepoint, or the chunk cut in halves until single rows
- * are left.  Which failures are "content" is decided by the SQLSTATE (is_content): anything that
- * might go away by itself is not, because setting aside a whole fleet's data over a full disk would
- * be a loss nobody asked for. */
+ * The fast way runs everything in one transaction (statements even in one round trip).  Only when
+ * that fails on content does the slow way run: statement by statement under a savepoint, or the
+ * chunk cut in halves until single rows are left.  Which failures are "content" is decided by the
+ * SQLSTATE (is_content): anything that might go away by itself is not, because setting aside a
+ * whole fleet's data over a full disk would be a loss nobody asked for. */
 #include "store/apply.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -129,20 +130,19 @@ static enum err run_puts_slowly(struct pg *db, struct metrics *m, const struct p
 enum err apply_puts(struct pg *db, struct metrics *m, const struct put *first, size_t n,
                     enum err *results)
 {
+    struct pg_call calls[APPLY_PUTS_MAX];
     const struct put *p = first;
-    enum err e = pg_script(db, "BEGIN");
-    for (size_t i = 0; !e && i < n; i++, p = p->next) {
+    assert(n <= APPLY_PUTS_MAX);
+    for (size_t i = 0; i < n; i++, p = p->next) {
+        struct statement s = statement_get(p->stmt);
+        calls[i] = (struct pg_call){s.name, s.sql, p->params, p->n};
         results[i] = ERR_OK;
-        e = run_put(db, p);
     }
-    if (!e)
-        e = pg_script(db, "COMMIT");
+    enum err e = pg_pipeline(db, calls, n);
     if (!e)
         return ERR_OK;
     metric_add(m, M_DB_ERRORS, 1);
-    bool content = is_content(db) || e == ERR_TOOBIG;
-    give_up(db);
-    if (!content || !pg_is_ok(db))
+    if (!is_content(db) && e != ERR_TOOBIG)
         return ERR_DB;
     return run_puts_slowly(db, m, first, n, results);
 }

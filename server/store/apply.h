@@ -10,8 +10,9 @@
 #include "store/chunk.h"
 #include "store/statement.h"
 
-/* apply_puts runs a list of statements in order.  results[i] tells for the i-th whether it was
- * taken (ERR_OK) or set aside (why). */
+#define APPLY_PUTS_MAX 1000
+/* apply_puts runs a list of at most APPLY_PUTS_MAX statements in order.  results[i] tells for the
+ * i-th whether it was taken (ERR_OK) or set aside (why). */
 MUST_CHECK enum err apply_puts(struct pg *db, struct metrics *m, const struct put *first, size_t n,
                                enum err *results);
 /* apply_chunk stores a chunk unless its number is in already; *stored counts the rows that went in

@@ -24,36 +24,33 @@
 #include "base/thread.h"
 #include "port/crypto.h"
 #include "store/apply.h"
+#include "store/dialer.h"
 #include "store/spool.h"
 
 #define PUTS_MAX         100000
 #define BATCHES_MAX      256
-#define GROUP_PUTS       1000 /* statements of one transaction */
-#define GROUP_SPACING_MS 4    /* so that a busy state lane shares commits */
-#define HOLD_MS          100  /* how long samples wait for company */
-#define FULL_WAIT_MS     2000 /* how long writer_samples waits for room */
+#define GROUP_PUTS       APPLY_PUTS_MAX /* statements of one transaction */
+#define GROUP_SPACING_MS 4              /* so that a busy state lane shares commits */
+#define HOLD_MS          100            /* how long samples wait for company */
+#define FULL_WAIT_MS     2000           /* how long writer_samples waits for room */
 #define STUCK_MS         100
-#define DB_TIMEOUT_MS    5000
-#define BACKOFF_MIN_MS   200
-#define BACKOFF_MAX_MS   2000
 #define HOUSEKEEPING_MS  3600000
 #define RECORD_MAX_BYTES ((size_t)256 << 20)
 
 struct writer {
     char *conninfo;
     struct metrics *metrics;
-    struct thread thread, dialer;
+    struct thread thread;
+    struct dialer *dialer;
 
     pthread_mutex_t lock;
-    pthread_cond_t work, room, dial; /* on the monotonic clock */
+    pthread_cond_t work, room; /* on the monotonic clock */
     struct put *puts, **puts_end;
     struct batch *batches, **batches_end;
     size_t n_puts, n_batches, n_samples;
     uint64_t oldest_batch_ms;
     bool closing;
     bool full_puts;     /* the spool has no room for statements either */
-    bool dial_wanted;   /* the dialer shall connect */
-    unsigned failures;  /* since something last worked */
     struct pg *dialled; /* a fresh connection for the thread */
     bool up;
     int64_t since_ms;
@@ -101,11 +98,8 @@ static void go_down(struct writer *w)
     pg_close(w->db);
     w->db = NULL;
     set_up(w, false);
-    pthread_mutex_lock(&w->lock);
-    w->failures++;
-    w->dial_wanted = true;
-    pthread_cond_signal(&w->dial);
-    pthread_mutex_unlock(&w->lock);
+    if (w->dialer)
+        dialer_lost(w->dialer);
 }
 
 static void go_up(struct writer *w, struct pg *db)
@@ -118,32 +112,18 @@ static void go_up(struct writer *w, struct pg *db)
 
 static void worked(struct writer *w)
 {
+    if (w->dialer)
+        dialer_worked(w->dialer);
+}
+
+/* On the dialer's thread. */
+static void take_connection(void *ctx, struct pg *db)
+{
+    struct writer *w = ctx;
     pthread_mutex_lock(&w->lock);
-    w->failures = 0;
+    w->dialled = db;
+    pthread_cond_signal(&w->work);
     pthread_mutex_unlock(&w->lock);
-}
-
-static enum err make_partitions(struct pg *db)
-{
-    return pg_exec(db, "SELECT ensure_partitions()", NULL, 0, NULL);
-}
-
-static enum err dial(const char *conninfo, struct pg **out)
-{
-    struct pg *db = NULL;
-    enum err e = pg_connect(conninfo, "braidd writer", &db);
-    if (!e)
-        e = pg_set_timeout(db, DB_TIMEOUT_MS);
-    if (!e && make_partitions(db)) /* not fatal: the default partitions take what comes */
-        log_warn("store.partitions", KV("reason", pg_error(db)));
-    if (!e && !pg_is_ok(db))
-        e = ERR_DB;
-    if (e) {
-        pg_close(db);
-        return e;
-    }
-    *out = db;
-    return ERR_OK;
 }
 
 /* ---- waiting ---- */
@@ -155,45 +135,6 @@ static void cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t d
         pthread_cond_wait(c, lock);
     else
         pthread_cond_timedwait(c, lock, &t);
-}
-
-static uint64_t backoff_ms(unsigned failures)
-{
-    uint64_t delay = BACKOFF_MIN_MS;
-    for (unsigned i = 1; i < failures && delay < BACKOFF_MAX_MS; i++)
-        delay *= 2;
-    return failures == 0 ? 0 : delay < BACKOFF_MAX_MS ? delay : BACKOFF_MAX_MS;
-}
-
-/* The dialer's thread: connect when asked, with growing pauses. */
-static void run_dialer(void *arg)
-{
-    struct writer *w = arg;
-    pthread_mutex_lock(&w->lock);
-    while (!w->closing) {
-        if (!w->dial_wanted) {
-            pthread_cond_wait(&w->dial, &w->lock);
-            continue;
-        }
-        uint64_t until = clock_mono_ms() + backoff_ms(w->failures);
-        while (!w->closing && clock_mono_ms() < until)
-            cond_wait_until(&w->dial, &w->lock, until);
-        if (w->closing)
-            break;
-        pthread_mutex_unlock(&w->lock);
-        struct pg *db = NULL;
-        enum err e = dial(w->conninfo, &db);
-        pthread_mutex_lock(&w->lock);
-        if (e) {
-            w->failures++;
-            continue;
-        }
-        w->dialled = db;
-        w->dial_wanted = false;
-        pthread_cond_signal(&w->work);
-        metric_add(w->metrics, M_DB_RECONNECTS, 1);
-    }
-    pthread_mutex_unlock(&w->lock);
 }
 
 /* ---- the hand ---- */
@@ -536,10 +477,10 @@ static void keep_house(struct writer *w)
     if (!w->db || spool_pending(w))
         return;
     /* Numbers of batches that no spool can hold any more. */
-    if (make_partitions(w->db) || pg_exec(w->db,
-                                          "DELETE FROM ingest_batch WHERE at < now() - "
-                                          "interval '1 day'",
-                                          NULL, 0, NULL))
+    if (dialer_make_partitions(w->db) || pg_exec(w->db,
+                                                 "DELETE FROM ingest_batch WHERE at < now() - "
+                                                 "interval '1 day'",
+                                                 NULL, 0, NULL))
         log_warn("store.housekeeping", KV("reason", pg_error(w->db)));
 }
 
@@ -592,7 +533,6 @@ static enum err init_sync(struct writer *w)
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->work, &mono);
     pthread_cond_init(&w->room, &mono);
-    pthread_cond_init(&w->dial, &mono);
     pthread_condattr_destroy(&mono);
     return ERR_OK;
 }
@@ -605,7 +545,6 @@ static void destroy(struct writer *w)
     spool_close(w->spool);
     chunk_fini(&w->chunk);
     buf_fini(&w->scratch);
-    pthread_cond_destroy(&w->dial);
     pthread_cond_destroy(&w->room);
     pthread_cond_destroy(&w->work);
     pthread_mutex_destroy(&w->lock);
@@ -646,13 +585,13 @@ enum err writer_start(const struct config *c, struct metrics *m, struct writer *
     e = init(w, c);
     if (e)
         goto out;
-    if (dial(w->conninfo, &db) == ERR_OK)
+    if (dialer_connect(w->conninfo, &db) == ERR_OK)
         go_up(w, db);
-    else
-        w->dial_wanted = true;
     while (w->db && spool_pending(w))
         replay_step(w);
-    e = thread_start(&w->dialer, "writer-dial", run_dialer, w);
+    e = dialer_start(w->conninfo, m, take_connection, w, &w->dialer);
+    if (!e && !w->db)
+        dialer_lost(w->dialer);
     if (!e)
         e = thread_start(&w->thread, "writer", run, w);
     if (e)
@@ -673,10 +612,9 @@ void writer_stop(struct writer *w)
     w->closing = true;
     pthread_cond_broadcast(&w->work);
     pthread_cond_broadcast(&w->room);
-    pthread_cond_broadcast(&w->dial);
     pthread_mutex_unlock(&w->lock);
     thread_join(&w->thread);
-    thread_join(&w->dialer);
+    dialer_stop(w->dialer);
     destroy(w);
 }
 
