@@ -309,6 +309,20 @@ test('a change of state reaches the open page within a second', async (t) => {
   assert.ok(Date.now() - start < 1000);
 });
 
+test('a database that is away is told on every page, and that nothing is lost', async (t) => {
+  const page = await open(t);
+  await sign_in(page, '/timeline');
+  mock.state.database = {
+    state: 'down',
+    since: new Date(Date.now() - 60_000).toISOString(),
+    spooled_rows: 12345,
+  };
+  t.after(() => (mock.state.database.state = 'up'));
+  const note = page.getByRole('alert').filter({ hasText: 'The database is away' });
+  await note.waitFor();
+  assert.match(await note.innerText(), /12.345 rows wait on disk, nothing is lost/);
+});
+
 test('a viewer sees all and may press nothing', async (t) => {
   mock.state.role = 'viewer';
   t.after(() => (mock.state.role = 'admin'));
