@@ -8,7 +8,8 @@
 #include "base/log.h"
 #include "base/thread.h"
 
-#define DB_TIMEOUT_MS  5000
+#define TIMEOUT_MIN_MS 5000
+#define TIMEOUT_MAX_MS 160000
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 2000
 
@@ -21,7 +22,9 @@ struct dialer {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* on the monotonic clock */
     bool wanted, stopping;
-    unsigned failures; /* since something last worked */
+    /* since something last worked */
+    unsigned failures; /* to connect or to keep a connection */
+    unsigned losses;   /* of connections */
 };
 
 enum err dialer_make_partitions(struct pg *db)
@@ -29,12 +32,21 @@ enum err dialer_make_partitions(struct pg *db)
     return pg_exec(db, "SELECT ensure_partitions()", NULL, 0, NULL);
 }
 
-enum err dialer_connect(const char *conninfo, struct pg **out)
+/* What was too slow for a time limit is too slow for it for ever: each loss doubles the limit. */
+static uint32_t timeout_ms(unsigned losses)
+{
+    uint32_t limit = TIMEOUT_MIN_MS;
+    for (unsigned i = 1; i < losses && limit < TIMEOUT_MAX_MS; i++)
+        limit *= 2;
+    return limit;
+}
+
+enum err dialer_connect(const char *conninfo, unsigned losses, struct pg **out)
 {
     struct pg *db = NULL;
     enum err e = pg_connect(conninfo, "braidd writer", &db);
     if (!e)
-        e = pg_set_timeout(db, DB_TIMEOUT_MS);
+        e = pg_set_timeout(db, timeout_ms(losses));
     if (!e && dialer_make_partitions(db)) /* not fatal: the default partitions take what comes */
         log_warn("store.partitions", KV("reason", pg_error(db)));
     if (!e && !pg_is_ok(db))
@@ -75,9 +87,10 @@ static void run(void *arg)
         }
         if (!pause_until(d, clock_mono_ms() + backoff_ms(d->failures)))
             break;
+        unsigned losses = d->losses;
         pthread_mutex_unlock(&d->lock);
         struct pg *db = NULL;
-        enum err e = dialer_connect(d->conninfo, &db);
+        enum err e = dialer_connect(d->conninfo, losses, &db);
         pthread_mutex_lock(&d->lock);
         if (e) {
             d->failures++;
@@ -140,6 +153,7 @@ void dialer_lost(struct dialer *d)
 {
     pthread_mutex_lock(&d->lock);
     d->failures++;
+    d->losses++;
     d->wanted = true;
     pthread_cond_signal(&d->changed);
     pthread_mutex_unlock(&d->lock);
@@ -148,6 +162,6 @@ void dialer_lost(struct dialer *d)
 void dialer_worked(struct dialer *d)
 {
     pthread_mutex_lock(&d->lock);
-    d->failures = 0;
+    d->failures = d->losses = 0;
     pthread_mutex_unlock(&d->lock);
 }

@@ -11,8 +11,10 @@ struct dialer;
 /* Called on the dialer's thread with a connection that is ready for use; the callee owns it. */
 typedef void dialer_ready(void *ctx, struct pg *db);
 
-/* dialer_connect tries once, on the caller's thread; partitions for the coming days are made. */
-MUST_CHECK enum err dialer_connect(const char *conninfo, struct pg **out);
+/* dialer_connect tries once, on the caller's thread; partitions for the coming days are made.
+ * `losses`: how many connections were lost in a row, each time over the same work; the time limit
+ * of statements grows with it, so that something slow gets through in the end. */
+MUST_CHECK enum err dialer_connect(const char *conninfo, unsigned losses, struct pg **out);
 /* dialer_start makes the thread; conninfo is borrowed. */
 MUST_CHECK enum err dialer_start(const char *conninfo, struct metrics *m, dialer_ready *ready,
                                  void *ctx, struct dialer **out);

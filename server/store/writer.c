@@ -585,7 +585,7 @@ enum err writer_start(const struct config *c, struct metrics *m, struct writer *
     e = init(w, c);
     if (e)
         goto out;
-    if (dialer_connect(w->conninfo, &db) == ERR_OK)
+    if (dialer_connect(w->conninfo, 0, &db) == ERR_OK)
         go_up(w, db);
     while (w->db && spool_pending(w))
         replay_step(w);
