@@ -22,7 +22,8 @@ struct mqtt_options {
 
 struct mqtt_message {
     struct str topic, payload; /* borrowed for the call */
-    bool retained, dup;
+    bool retained;
+    bool dup; /* libmosquitto does not tell: always false */
     uint8_t qos;
 };
 

@@ -39,7 +39,8 @@
     X(ST_NODE_PUT, "node_put", 9)                                                                  \
     /* device_id, name, life, born_ms|NULL, died_ms|NULL */                                        \
     X(ST_SUBDEVICE_PUT, "subdevice_put", 5)                                                        \
-    /* id, device_id, source, key, datatype, unit|NULL */                                          \
+    /* id, device_id, source lwm2m|sparkplug, key (series key of the REST API), datatype,          \
+       unit|NULL */                                                                                \
     X(ST_SERIES_PUT, "series_put", 6)                                                              \
     /* series_id, at_ms, value as JSON text, quality, source word */                               \
     X(ST_LATEST_PUT, "latest_put", 5)                                                              \
@@ -105,8 +106,9 @@ void writer_stop(struct writer *w);
  * ERR_FULL when the spool is full and PostgreSQL away. */
 MUST_CHECK enum err writer_put(struct writer *w, enum store_stmt s, const struct str *params,
                                size_t n, writer_done *done, void *ctx);
-/* writer_samples moves a batch in; on ERR_OK the writer owns it.  Waits while 256 batches are
- * queued and cannot be spooled; ERR_FULL / ERR_CLOSED leave it with the caller. */
+/* writer_samples moves a batch in; on ERR_OK the writer owns it.  Waits, at most 2 s, while 256
+ * batches are queued and cannot be spooled; ERR_FULL / ERR_CLOSED leave it with the caller (counted
+ * as braid_dropped_total{queue="spool"}). */
 MUST_CHECK enum err writer_samples(struct writer *w, struct batch *b);
 
 struct writer_state {
