@@ -9,6 +9,7 @@
     X(TL_FIRST_SEEN, "braid", "first_seen")                                                        \
     X(TL_STATUS, "braid", "status")                                                                \
     X(TL_FAULT, "braid", "fault")                                                                  \
+    X(TL_CLOCK, "braid", "clock")                                                                  \
     X(TL_CLASH, "braid", "identity_clash")                                                         \
     X(TL_REGISTERED, "lwm2m", "registered")                                                        \
     X(TL_REREGISTERED, "lwm2m", "reregistered")                                                    \

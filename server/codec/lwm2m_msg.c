@@ -101,3 +101,20 @@ bool lw_down_has_path(enum lw_down op)
     return op != LW_DOWN_READ_COMPOSITE && op != LW_DOWN_WRITE_COMPOSITE &&
            op != LW_DOWN_OBSERVE_COMPOSITE && op != LW_DOWN_CANCEL && op != LW_DOWN_ACK;
 }
+
+const char *const lw_down_words[LW_DOWN_COUNT] = {
+    [LW_DOWN_READ] = "read",
+    [LW_DOWN_DISCOVER] = "discover",
+    [LW_DOWN_WRITE] = "write",
+    [LW_DOWN_WRITE_UPDATE] = "write",
+    [LW_DOWN_WRITE_ATTRIBUTES] = "write-attributes",
+    [LW_DOWN_EXECUTE] = "execute",
+    [LW_DOWN_CREATE] = "create",
+    [LW_DOWN_DELETE] = "delete",
+    [LW_DOWN_READ_COMPOSITE] = "read-composite",
+    [LW_DOWN_WRITE_COMPOSITE] = "write-composite",
+    [LW_DOWN_OBSERVE] = "observe",
+    [LW_DOWN_OBSERVE_COMPOSITE] = "observe-composite",
+    [LW_DOWN_CANCEL] = "cancel",
+    [LW_DOWN_ACK] = "ack",
+};

@@ -118,6 +118,9 @@ enum lw_down {
 /* lw_down_has_path is false for composites, cancellations and acks. */
 bool lw_down_has_path(enum lw_down op);
 
+/* The operations' words in the json dialect and in sentences; both writes say "write". */
+extern const char *const lw_down_words[LW_DOWN_COUNT];
+
 /* Notification attributes (Core section 7.3); in json `null` unsets. */
 enum lw_attr {
     LW_PMIN,

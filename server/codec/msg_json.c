@@ -22,22 +22,6 @@ const struct up_word msg_json_up[MSG_JSON_UP_WORDS] = {
     {"bs/resp", LW_UP_BS_RESPONSE, true, false},
 };
 
-const char *const msg_json_ops[LW_DOWN_COUNT] = {
-    [LW_DOWN_READ] = "read",
-    [LW_DOWN_DISCOVER] = "discover",
-    [LW_DOWN_WRITE] = "write",
-    [LW_DOWN_WRITE_UPDATE] = "write",
-    [LW_DOWN_WRITE_ATTRIBUTES] = "write-attributes",
-    [LW_DOWN_EXECUTE] = "execute",
-    [LW_DOWN_CREATE] = "create",
-    [LW_DOWN_DELETE] = "delete",
-    [LW_DOWN_READ_COMPOSITE] = "read-composite",
-    [LW_DOWN_WRITE_COMPOSITE] = "write-composite",
-    [LW_DOWN_OBSERVE] = "observe",
-    [LW_DOWN_OBSERVE_COMPOSITE] = "observe-composite",
-    [LW_DOWN_CANCEL] = "cancel",
-};
-
 /* ---- shared by both sides ---- */
 
 bool msg_json_split(struct str topic, struct str *endpoint, struct str *tail)
@@ -616,7 +600,7 @@ enum err msg_json_encode(struct str endpoint, const struct lw_downlink *d, struc
         buf_puts(topic, "cmd/");
         buf_puts(topic, d->token.text);
         json_key(&j, "op");
-        json_text(&j, msg_json_ops[d->op]);
+        json_text(&j, lw_down_words[d->op]);
         if (lw_down_has_path(d->op))
             msg_json_put_path(&j, "path", d->path);
         put_op_members(&j, d);

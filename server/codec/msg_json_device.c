@@ -97,7 +97,7 @@ static bool find_op(const struct json_node *root, enum lw_down *out)
         return false;
     json_is_str(json_get(root, "mode"), &mode);
     for (unsigned i = 0; i < LW_DOWN_COUNT; i++)
-        if (msg_json_ops[i] && str_is(op, msg_json_ops[i])) {
+        if (i != LW_DOWN_ACK && str_is(op, lw_down_words[i])) {
             *out = i == LW_DOWN_WRITE && str_is(mode, "update") ? LW_DOWN_WRITE_UPDATE
                                                                 : (enum lw_down)i;
             return true;

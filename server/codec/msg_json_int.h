@@ -15,7 +15,6 @@ struct up_word {
 };
 #define MSG_JSON_UP_WORDS 11
 extern const struct up_word msg_json_up[MSG_JSON_UP_WORDS]; /* first row of a kind: its own word */
-extern const char *const msg_json_ops[LW_DOWN_COUNT];
 
 /* msg_json_split takes "lwm2m/{ep}/{tail}" apart; false if it is no such topic. */
 bool msg_json_split(struct str topic, struct str *endpoint, struct str *tail);

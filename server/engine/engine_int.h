@@ -237,6 +237,8 @@ struct device {
     uint64_t newest_us;   /* arrival of the newest message behind the dirty points */
     bool seen_dirty, store_seen_dirty;
 
+    bool clock_is_wrong; /* told on the timeline; until a sample with a possible time */
+
     uint32_t bad_in_window, bad_suppressed; /* timeline throttle of bad input */
     uint64_t bad_window_ms;
 
@@ -362,6 +364,8 @@ void point_value_json(const struct point *p, struct json_out *j);
 void points_take_lwm2m(struct device *d, const struct lw_entries *values, enum lw_source source);
 void points_take_samples(struct device *d, const struct spb_sample *v, size_t n);
 void points_stale(struct device *d, struct str subdevice);
+/* Tells once when a device's clock begins or ceases to be impossible. */
+void points_check_clock(struct device *d, bool possible);
 
 /* lw_strand.c, sp_strand.c: the sinks of the protocol rooms */
 void lw_strand_message(struct shard *s, const struct letter_mqtt *m);

@@ -226,6 +226,19 @@ void point_store_latest(struct point *p)
     buf_fini(&value);
 }
 
+void points_check_clock(struct device *d, bool possible)
+{
+    if (d->clock_is_wrong != possible)
+        return;
+    d->clock_is_wrong = !possible;
+    timeline_add(d, TL_CLOCK,
+                 possible
+                     ? "The device's clock is right again"
+                     : "The device's clock is wrong: times more than ten minutes ahead, or before "
+                       "2000; its samples are kept at their arrival, marked bad_time",
+                 str_make(NULL, 0));
+}
+
 /* ---- samples to the writer ---- */
 
 static struct batch *open_batch(struct shard *s)
@@ -441,6 +454,7 @@ static void take_lwm2m(struct device *d, const struct lw_entry *e, enum lw_sourc
     int64_t at = acquired_at(e, s->now.utc_ms, &quality);
     bool newer = at >= p->at_ms || p->restored;
     store_lwm2m(s, p, &e->value, quality, at);
+    points_check_clock(d, quality != SPB_Q_BAD_TIME);
     commands_see_lwm2m(d, e);
     if (!newer || !keep_value(p, e->value))
         return;
@@ -483,6 +497,7 @@ void points_take_samples(struct device *d, const struct spb_sample *v, size_t n)
             continue;
         if (!v[i].transient)
             store_sparkplug(s, p, &v[i]);
+        points_check_clock(d, v[i].quality != SPB_Q_BAD_TIME);
         if (v[i].historical)
             continue;
         free(p->restored);

@@ -3,21 +3,6 @@
 
 #include <stdio.h>
 
-static const struct {
-    unsigned bits;
-    const char *word;
-} op_words[] = {
-    {0, ""}, {LW_OP_R, "R"}, {LW_OP_W, "W"}, {LW_OP_R | LW_OP_W, "RW"}, {LW_OP_E, "E"},
-};
-
-static const char *op_word(unsigned ops)
-{
-    for (size_t i = 0; i < sizeof op_words / sizeof *op_words; i++)
-        if (op_words[i].bits == ops)
-            return op_words[i].word;
-    return "";
-}
-
 void res_models(struct request *r)
 {
     bool same = str_is(request_header(r, "If-None-Match"), r->http->models_etag);
@@ -25,28 +10,6 @@ void res_models(struct request *r)
     reply_cacheable(r, r->http->models_etag, "private, max-age=300");
     if (!same)
         buf_str(&r->out, buf_view(&r->http->models));
-}
-
-static void write_resource(struct json_out *j, const struct lw_resource_model *m)
-{
-    json_open(j, '{');
-    json_key(j, "id");
-    json_u64(j, m->id);
-    json_key(j, "name");
-    json_text(j, m->name);
-    json_key(j, "op");
-    json_text(j, op_word(m->ops));
-    json_key(j, "multiple");
-    json_bool(j, m->multiple);
-    json_key(j, "mandatory");
-    json_bool(j, m->mandatory);
-    json_key(j, "type");
-    json_text(j, lw_type_word(m->type));
-    json_key(j, "range");
-    json_text(j, m->range);
-    json_key(j, "units");
-    json_text(j, m->units);
-    json_close(j);
 }
 
 void res_model(struct request *r)
@@ -59,26 +22,7 @@ void res_model(struct request *r)
         reply_problem(r, 404, "not_found", "The model has no such object.");
         return;
     }
-    struct json_out *j = reply_json(r, 200);
-    json_open(j, '{');
-    json_key(j, "id");
-    json_u64(j, m->id);
-    json_key(j, "name");
-    json_text(j, m->name);
-    json_key(j, "version");
-    json_text(j, m->version);
-    json_key(j, "urn");
-    json_text(j, m->urn);
-    json_key(j, "multiple");
-    json_bool(j, m->multiple);
-    json_key(j, "mandatory");
-    json_bool(j, m->mandatory);
-    json_key(j, "resources");
-    json_open(j, '[');
-    for (size_t i = 0; i < m->n_resources; i++)
-        write_resource(j, &m->resources[i]);
-    json_close(j);
-    json_close(j);
+    lw_object_json(m, reply_json(r, 200));
 }
 
 static void port(struct json_out *j, const char *key, int64_t value)

@@ -81,7 +81,6 @@ void lw_on_deregister(struct lw_client *c, const struct lw_uplink *u, struct mom
 void lw_expire_if_due(struct lw_client *c, struct moment now);
 
 /* ---- request.c ---- */
-const char *lw_down_word(enum lw_down op);
 void lw_on_response(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,
                     struct moment now);
 /* Tells the device to forget an observation we do not have (throttled; nobody waits for it). */

@@ -13,28 +13,6 @@
 #define STRAY_WINDOW_MS   10000
 #define STRAYS_PER_WINDOW 16
 
-static const char *const op_words[LW_DOWN_COUNT] = {
-    [LW_DOWN_READ] = "read",
-    [LW_DOWN_DISCOVER] = "discover",
-    [LW_DOWN_WRITE] = "write",
-    [LW_DOWN_WRITE_UPDATE] = "write",
-    [LW_DOWN_WRITE_ATTRIBUTES] = "write-attributes",
-    [LW_DOWN_EXECUTE] = "execute",
-    [LW_DOWN_CREATE] = "create",
-    [LW_DOWN_DELETE] = "delete",
-    [LW_DOWN_READ_COMPOSITE] = "read-composite",
-    [LW_DOWN_WRITE_COMPOSITE] = "write-composite",
-    [LW_DOWN_OBSERVE] = "observe",
-    [LW_DOWN_OBSERVE_COMPOSITE] = "observe-composite",
-    [LW_DOWN_CANCEL] = "cancel",
-    [LW_DOWN_ACK] = "ack",
-};
-
-const char *lw_down_word(enum lw_down op)
-{
-    return (unsigned)op < LW_DOWN_COUNT ? op_words[op] : "unknown";
-}
-
 static bool observes(enum lw_down op)
 {
     return op == LW_DOWN_OBSERVE || op == LW_DOWN_OBSERVE_COMPOSITE;
@@ -296,7 +274,7 @@ static void on_stranger(struct lw_client *c, const struct lw_uplink *u, struct m
         struct lw_late *late = &c->late[i];
         if (!late->token.text[0] || strcmp(late->token.text, u->token.text) != 0)
             continue;
-        lw_anomaly(c, ERR_TIMEOUT, now, "answer to %s %s came too late", lw_down_word(late->op),
+        lw_anomaly(c, ERR_TIMEOUT, now, "answer to %s %s came too late", lw_down_words[late->op],
                    u->token.text);
         if (observes(late->op) && lw_code_ok(u->code))
             lw_cancel_stray(c, u->token, now);
@@ -388,7 +366,7 @@ void lw_on_response(struct lw_client *c, const struct lw_uplink *u, struct arena
     enum err e = lw_code_ok(u->code) ? read_answer(c, p, u, scratch, &a, &links, now) : ERR_OK;
     if (e) {
         a.error = str_of("the device's answer could not be read");
-        lw_anomaly(c, e, now, "answer to %s %s cannot be read: %s", lw_down_word(p->op),
+        lw_anomaly(c, e, now, "answer to %s %s cannot be read: %s", lw_down_words[p->op],
                    p->token.text, err_word(e));
     }
     settle_observation(c, p, u->code, now);

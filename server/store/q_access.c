@@ -113,9 +113,7 @@ enum err q_users(struct pg *db, struct json_out *j)
                 NULL, 0, &r);
     if (e)
         return e;
-    json_open(j, '{');
-    json_key(j, "items");
-    json_open(j, '[');
+    q_list_open(j);
     for (size_t i = 0; i < pg_rows(r); i++) {
         json_open(j, '{');
         q_put_text(j, "username", r, i, 0);
@@ -125,10 +123,7 @@ enum err q_users(struct pg *db, struct json_out *j)
         q_put_time(j, "last_active", r, i, 4);
         json_close(j);
     }
-    json_close(j);
-    json_key(j, "next");
-    json_null(j);
-    json_close(j);
+    q_list_close(j);
     pg_result_free(r);
     return ERR_OK;
 }
@@ -206,9 +201,7 @@ enum err q_tokens(struct pg *db, struct json_out *j)
                          NULL, 0, &r);
     if (e)
         return e;
-    json_open(j, '{');
-    json_key(j, "items");
-    json_open(j, '[');
+    q_list_open(j);
     for (size_t i = 0; i < pg_rows(r); i++) {
         json_open(j, '{');
         json_key(j, "id");
@@ -221,10 +214,7 @@ enum err q_tokens(struct pg *db, struct json_out *j)
         q_put_time(j, "last_used_at", r, i, 6);
         json_close(j);
     }
-    json_close(j);
-    json_key(j, "next");
-    json_null(j);
-    json_close(j);
+    q_list_close(j);
     pg_result_free(r);
     return ERR_OK;
 }

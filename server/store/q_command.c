@@ -136,14 +136,10 @@ enum err q_commands(struct pg *db, struct str endpoint, struct str state, struct
         e = pg_prepared(db, "commands", COMMAND_COLUMNS "WHERE " NEXT_PAGE, params, 4, &r);
     if (e)
         return e;
-    json_open(j, '{');
-    json_key(j, "items");
-    json_open(j, '[');
+    q_list_open(j);
     for (size_t i = 0; i < pg_rows(r) && i < k.n; i++)
         put_command(j, r, i);
-    json_close(j);
     q_key_close(&k, r, C_CREATED, C_ID, j);
-    json_close(j);
     pg_result_free(r);
     return ERR_OK;
 }

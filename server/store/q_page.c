@@ -32,18 +32,35 @@ enum err q_key_open(struct q_key *k, struct q_page page)
     return page.cursor.p ? read_cursor(k, page.cursor) : ERR_OK;
 }
 
+void q_list_open(struct json_out *j)
+{
+    json_open(j, '{');
+    json_key(j, "items");
+    json_open(j, '[');
+}
+
+void q_list_close(struct json_out *j)
+{
+    json_close(j);
+    json_key(j, "next");
+    json_null(j);
+    json_close(j);
+}
+
 void q_key_close(const struct q_key *k, const struct pg_result *r, int at_col, int id_col,
                  struct json_out *j)
 {
-    json_key(j, "next");
     if (pg_rows(r) <= k->n) {
-        json_null(j);
+        q_list_close(j);
         return;
     }
     char plain[96];
     int n = snprintf(plain, sizeof plain, "%" PRId64 " %.*s", pg_i64(r, k->n - 1, at_col),
                      STR_ARG(pg_text(r, k->n - 1, id_col)));
+    json_close(j);
+    json_key(j, "next");
     json_base64(j, plain, (size_t)n);
+    json_close(j);
 }
 
 struct str q_number(char out[24], int64_t v)

@@ -15,7 +15,10 @@ struct q_key {
 
 /* q_key_open reads the cursor; ERR_INVALID for one we did not make. */
 MUST_CHECK enum err q_key_open(struct q_key *k, struct q_page page);
-/* q_key_close writes "next" of a list whose rows (columns at_ms, id) came back. */
+/* q_list_open begins {"items":[; q_list_close ends a list that is always complete, q_key_close one
+ * of pages, with "next" made from the last row shown (columns at_ms, id). */
+void q_list_open(struct json_out *j);
+void q_list_close(struct json_out *j);
 void q_key_close(const struct q_key *k, const struct pg_result *r, int at_col, int id_col,
                  struct json_out *j);
 /* q_number writes `v` as text for a parameter; the view is of `out`. */

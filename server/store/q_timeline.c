@@ -31,9 +31,7 @@ enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct 
         e = pg_prepared(db, "timeline", SELECT_EVENTS NEXT_PAGE, params, 4, &r);
     if (e)
         return e;
-    json_open(j, '{');
-    json_key(j, "items");
-    json_open(j, '[');
+    q_list_open(j);
     for (size_t i = 0; i < pg_rows(r) && i < k.n; i++) {
         json_open(j, '{');
         q_put_text(j, "id", r, i, T_ID);
@@ -45,9 +43,7 @@ enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct 
         q_put_json(j, "detail", r, i, T_DETAIL);
         json_close(j);
     }
-    json_close(j);
     q_key_close(&k, r, T_AT, T_ID, j);
-    json_close(j);
     pg_result_free(r);
     return ERR_OK;
 }
@@ -76,9 +72,7 @@ enum err q_series(struct pg *db, struct str endpoint, struct json_out *j)
                     &endpoint, 1, &r);
     if (e)
         return e;
-    json_open(j, '{');
-    json_key(j, "items");
-    json_open(j, '[');
+    q_list_open(j);
     for (size_t i = 0; i < pg_rows(r); i++) {
         json_open(j, '{');
         q_put_text(j, "series", r, i, 0);
@@ -90,10 +84,7 @@ enum err q_series(struct pg *db, struct str endpoint, struct json_out *j)
         q_put_time(j, "last_at", r, i, 4);
         json_close(j);
     }
-    json_close(j);
-    json_key(j, "next");
-    json_null(j);
-    json_close(j);
+    q_list_close(j);
     pg_result_free(r);
     return ERR_OK;
 }

@@ -97,6 +97,7 @@ test('gap, clock and clash are found and named', async () => {
   await until(() => kinds(a).then((k) => k.includes('rebirth_asked') && k.includes('sequence_gap')), 20000);
   await stack.tell(`break ${b} clock`);
   await until(() => get(b).then((d) => d.metrics.some((m) => m.quality === 'bad_time')), 20000);
+  assert.ok((await kinds(b)).includes('clock'));
   await stack.tell(`break ${c} clash`);
   await until(() => kinds(c).then((k) => k.includes('identity_clash')), 20000);
   for (const endpoint of [a, b, c]) await stack.tell(`heal ${endpoint}`);
