@@ -167,8 +167,7 @@ static enum err listen_on(struct http *h)
     struct mg_callbacks callbacks = {
         .begin_request = begin_request,
         .http_error = http_error,
-        .log_message = log_message,
-        .log_access = log_message,
+        .log_message = log_message, /* and no log_access: that would use localtime() per request */
     };
     char why[200] = "";
     unsigned code = 0;

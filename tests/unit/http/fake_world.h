@@ -35,7 +35,6 @@ static struct {
     bool sleeping, full;
     unsigned commands;
     char last_request[200];
-    char last_key[64];
     unsigned loans; /* connections out of the pool */
     unsigned subscribed, unsubscribed, left, resnapshots;
 } world = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -134,8 +133,10 @@ enum err engine_command(struct engine *e, struct str endpoint, struct str id, st
                         int64_t created_ms)
 {
     (void)e, (void)endpoint, (void)id, (void)created_ms;
+    pthread_mutex_lock(&world.lock);
     snprintf(world.last_request, sizeof world.last_request, "%.*s", STR_ARG(request));
     world.commands++;
+    pthread_mutex_unlock(&world.lock);
     return world.full ? ERR_FULL : ERR_OK;
 }
 

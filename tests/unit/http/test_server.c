@@ -458,7 +458,8 @@ static void at_most_half_of_the_workers_park_and_rest_stays_alive(void **state)
     }
     nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
     assert_int_equal(ask(s, "GET /healthz" API, ""), 200);
-    assert_true(world.loans <= WORKERS / 2); /* those parked hold no connection */
+    assert_true(__atomic_load_n(&world.loans, __ATOMIC_SEQ_CST) <=
+                WORKERS / 2); /* those parked hold no connection */
     int at_once = 0;
     for (int i = 0; i < WORKERS; i++) {
         thread_join(&a[i].thread);
@@ -652,11 +653,11 @@ static void a_live_client_subscribes_and_gets_its_snapshot(void **state)
     send_text(fd, "{\"op\":\"subscribe\",\"id\":\"f\",\"topic\":\"fleet\"}");
     assert_string_equal(frame(s, fd), "[{\"op\":\"snapshot\",\"id\":\"f\",\"ver\":1,\"devices\":[{"
                                       "\"endpoint\":\"dev-00\"}],\"done\":true}]");
-    unsigned before = world.left;
+    unsigned before = __atomic_load_n(&world.left, __ATOMIC_SEQ_CST);
     close(fd);
     for (int i = 0; i < 100 && __atomic_load_n(&world.left, __ATOMIC_SEQ_CST) == before; i++)
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-    assert_int_equal(world.left, before + 1);
+    assert_int_equal(__atomic_load_n(&world.left, __ATOMIC_SEQ_CST), before + 1);
 }
 
 static void wrong_messages_get_error_ops_and_the_client_stays(void **state)
