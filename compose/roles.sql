@@ -15,3 +15,5 @@ REVOKE ALL ON DATABASE braid FROM PUBLIC;
 GRANT CONNECT ON DATABASE braid TO braid_app, braid_grafana;
 GRANT ALL ON SCHEMA public TO braid_owner;
 GRANT USAGE ON SCHEMA public TO braid_app;
+-- A dashboard's query may not run for ever.
+ALTER ROLE braid_grafana SET statement_timeout = '15s';
