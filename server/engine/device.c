@@ -287,6 +287,11 @@ static void count_strands(struct device *d)
         metric_add(m, M_SP_ONLINE, sp ? 1 : -1);
     d->counted_lw = lw;
     d->counted_sp = sp;
+    struct spb_node_info node = {.lost_messages = d->counted_lost};
+    if (d->sp)
+        spb_node_get_info(d->sp, &node);
+    metric_add(m, M_SEQ_LOST, node.lost_messages - d->counted_lost);
+    d->counted_lost = node.lost_messages;
 }
 
 static void judge(struct device *d)

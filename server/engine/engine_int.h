@@ -228,6 +228,7 @@ struct device {
     uint32_t messages; /* since the last survey */
     float messages_per_s;
     bool counted_lw, counted_sp;
+    uint32_t counted_lost; /* messages missing in sequence gaps */
 
     /* live views */
     struct list dirty_node; /* shard->dirty */
