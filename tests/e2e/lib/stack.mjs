@@ -88,7 +88,7 @@ const sanitizerEnv = {
 const sanitizerWords = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;
 
 // One program of the stack. It runs in a process group of its own and writes to DIR/NAME.log.
-class Part {
+export class Part {
   constructor(stack, name, { command, isReady, stopSignal = 'SIGTERM', env = {} }) {
     Object.assign(this, { name, command, isReady, stopSignal, env });
     this.logFile = path.join(stack.dir, `${name}.log`);
@@ -264,7 +264,7 @@ async function template() {
   return place;
 }
 
-async function freePorts(names) {
+export async function freePorts(names) {
   const servers = await Promise.all(
     names.map(
       () =>
