@@ -86,7 +86,7 @@ const CORE_MAX = 2047; // registered by OMA itself: server, device, firmware ...
 const DEVICE = 3;
 
 /** What the device is for comes first, then what it is, then how it is managed. */
-function object_rank(id: number): number {
+export function object_rank(id: number): number {
   return id > CORE_MAX ? 0 : id === DEVICE ? 1 : 2;
 }
 

@@ -4,6 +4,7 @@ import { signal } from '@preact/signals';
 import { api, server_now } from '../api';
 import { points_from, points_push, points_trim, type Point } from '../chart_data';
 import { type_is_numeric, value_number } from '../format';
+import { object_rank, path_ids } from '../tree';
 import type { DeviceDetail, Value } from '../types';
 import { toast_error } from './ui';
 
@@ -17,7 +18,6 @@ export interface Drawn {
 
 export interface Choice {
   series: string;
-  label: string;
   unit: string | null;
 }
 
@@ -41,14 +41,16 @@ let started = false;
 
 function choices(d: DeviceDetail, unit_of: (series: string) => string | null): Choice[] {
   const list: Choice[] = [];
-  for (const r of d.resources) {
+  const rank = (path: string) => object_rank(path_ids(path)[0] ?? 0);
+  const resources = [...d.resources].sort((a, b) => rank(a.path) - rank(b.path));
+  for (const r of resources) {
     if (!type_is_numeric(r.type) || value_number(r.value) === null) continue;
-    list.push({ series: r.series, label: r.path, unit: unit_of(r.series) });
+    list.push({ series: r.series, unit: unit_of(r.series) });
   }
   for (const m of d.metrics) {
     if (!type_is_numeric(m.datatype) || m.name.startsWith('Node Control/')) continue;
     if (m.name === 'bdSeq') continue;
-    list.push({ series: m.series, label: m.series.slice(4), unit: m.unit });
+    list.push({ series: m.series, unit: m.unit });
   }
   return list;
 }

@@ -43,6 +43,8 @@ export const heard = signal<{ lwm2m: number; sparkplug: number }>({ lwm2m: 0, sp
 /** Resource paths that a Discover named, although no value is known. */
 export const discovered = signal<ReadonlySet<string>>(new Set());
 export const models = signal<Models>(new Map());
+/** The models came, or will not; until then a tree would only jump. */
+export const models_ready = signal(false);
 
 let endpoint: string | null = null;
 let cells = new Map<string, Signal<Cell>>();
@@ -204,6 +206,8 @@ async function read_models(): Promise<void> {
     models.value = new Map(objects.map((o: ModelObject) => [o.id, o]));
   } catch (e) {
     toast_error(e);
+  } finally {
+    models_ready.value = true;
   }
 }
 

@@ -14,6 +14,7 @@ import {
   device_parts,
   device_summary,
   heard,
+  models_ready,
 } from '../store/device';
 import { may_admin } from '../store/session';
 import type { DeviceDetail, DeviceSummary } from '../types';
@@ -215,7 +216,7 @@ export function DevicePage({ endpoint }: { endpoint: string }) {
       </section>
     );
   }
-  if (!d || !detail || d.endpoint !== endpoint) {
+  if (!d || !detail || d.endpoint !== endpoint || !models_ready.value) {
     return (
       <p class="quiet-note" role="status">
         Reading {endpoint}

@@ -11,6 +11,7 @@ import {
   chart_toggle,
   DRAWN_MAX,
   RANGES,
+  type Choice,
   type Drawn,
 } from '../store/chart';
 import { cell, models, resource_unit } from '../store/device';
@@ -57,6 +58,17 @@ function LegendItem({ d, index, hover }: { d: Drawn; index: number; hover: Hover
   );
 }
 
+function Choices({ name, of }: { name: string; of: Choice[] }) {
+  if (!of.length) return null;
+  return (
+    <optgroup label={name}>
+      {of.map((c) => (
+        <option value={c.series}>{label_of(c.series)}</option>
+      ))}
+    </optgroup>
+  );
+}
+
 function hover_of(i: number | null, data: uPlot.AlignedData): Hover | null {
   const x = i === null ? undefined : data[0]?.[i];
   if (i === null || x === undefined) return null;
@@ -96,9 +108,8 @@ export function DeviceChart() {
               }}
             >
               <option value="">Add a value</option>
-              {rest.map((c) => (
-                <option value={c.series}>{label_of(c.series)}</option>
-              ))}
+              <Choices name="LwM2M" of={rest.filter((c) => c.series.startsWith('lwm2m:'))} />
+              <Choices name="Sparkplug" of={rest.filter((c) => c.series.startsWith('spb:'))} />
             </select>
           )}
           <div class="segments" role="group" aria-label="Span">
