@@ -247,11 +247,23 @@ static void lw_connected(void *ctx, struct mqtt *m, bool session_present)
     log_info("mqtt.connected", KV("session", "lwm2m"), KI("session_present", session_present));
 }
 
+/* Message ids start anew with every connection: acks of the old one will never come. */
+static void forget_pubacks(struct engine *e)
+{
+    size_t it = 0;
+    pthread_mutex_lock(&e->puback_lock);
+    for (void *p; (p = map_next(&e->pubacks, &it));)
+        free(p);
+    map_fini(&e->pubacks);
+    pthread_mutex_unlock(&e->puback_lock);
+}
+
 static void lw_disconnected(void *ctx, struct mqtt *m, const char *why)
 {
     struct engine *e = ctx;
     (void)m;
     metric_set(e->metrics, M_BROKER_LW_UP, 0);
+    forget_pubacks(e);
     int64_t now = clock_utc_ms();
     atomic_store(&e->lw_since_ms, now);
     if (!atomic_load(&e->lw_draining))
@@ -385,8 +397,5 @@ void sessions_stop(struct engine *e)
         mqtt_stop(e->lw, 2000);
         e->lw = NULL;
     }
-    size_t it = 0;
-    for (void *p; (p = map_next(&e->pubacks, &it));)
-        free(p);
-    map_fini(&e->pubacks);
+    forget_pubacks(e);
 }
