@@ -109,7 +109,7 @@ static bool role_known(const char *role)
 static void audit(struct pg *db, const char *action, const char *target)
 {
     enum err e = q_audit(db, (struct str)STR("command line"), (struct str)STR("local"),
-                         str_of(action), str_of(target), (struct str){0});
+                         str_of(action), str_of(target), (struct str){0}, (struct str)STR("ok"));
     if (e)
         log_error("audit.failed", KV("action", action), KE(e));
 }

@@ -200,13 +200,3 @@ bool auth_password_ok(struct request *r, struct str password)
     reply_problem(r, 422, "weak_password", "A password has 8 to 256 bytes.");
     return false;
 }
-
-void auth_audit(struct request *r, const char *action, struct str target, struct str detail_json)
-{
-    struct pg *db = request_db(r);
-    enum err e = db ? q_audit(db, str_of(r->who.name), str_of(r->remote), str_of(action), target,
-                              detail_json)
-                    : ERR_DB;
-    if (e)
-        log_error("audit.failed", KV("action", action), KV("who", r->who.name), KE(e));
-}

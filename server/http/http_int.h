@@ -92,6 +92,7 @@ struct request {
     struct identity who;
     char remote[48]; /* the client's address, behind a trusted proxy the one it names */
     bool secure;     /* the client speaks HTTPS */
+    bool audited;    /* the handler wrote the audit row itself */
     bool head;
     struct pg *db;                /* on loan, see request_db */
     struct str text;              /* see request_json: the body as it came */
@@ -111,6 +112,8 @@ struct str request_query(struct request *r, const char *name);
 /* request_number reads an integer parameter within lo..hi; false after answering 400. */
 bool request_number(struct request *r, const char *name, int64_t def, int64_t lo, int64_t hi,
                     int64_t *out);
+/* request_time reads an RFC 3339 time or milliseconds since 1970; false after answering 400. */
+bool request_time(struct request *r, const char *name, int64_t def, int64_t *out);
 /* request_page reads limit and cursor; false after answering. */
 bool request_page(struct request *r, struct q_page *out);
 struct str request_cookie(const struct request *r, const char *name);
@@ -174,11 +177,22 @@ bool auth_identify(struct request *r, struct str token);
 bool auth_allow(struct request *r);
 /* auth_forget_all: a role, password, session or token changed. */
 void auth_forget_all(struct auth *a);
-/* auth_audit records who did what; a failure is logged, not answered. */
-void auth_audit(struct request *r, const char *action, struct str target, struct str detail_json);
 /* auth_password_ok: 8 to 256 bytes; otherwise answers 422. */
 bool auth_password_ok(struct request *r, struct str password);
 void auth_hash(struct str secret, char out[HTTP_HASH_TEXT]);
+
+/* ---- audit.c ---- */
+/* auth_audit records who did what; a failure is logged, not answered.  detail_json: what was old
+ * and what is new, .p NULL for nothing to say. */
+void auth_audit(struct request *r, const char *action, struct str target, struct str detail_json);
+/* audit_change records a change made: old and new as JSON values, .p NULL for none. */
+void audit_change(struct request *r, const char *action, struct str target, struct str old_json,
+                  struct str new_json);
+/* audit_refused records what was not done, and why, for callers audit_after does not know. */
+void audit_refused(struct request *r, const char *action, struct str target, const char *code);
+/* audit_after looks at an answered request: a changing one whose handler wrote nothing gets its
+ * row here, with the problem's code as its result. */
+void audit_after(struct request *r);
 
 /* ---- res_session.c: what logins share ---- */
 MUST_CHECK enum err login_new(struct login **out);
@@ -209,6 +223,7 @@ http_handler res_command_post, res_device_commands, res_command, res_command_can
 http_handler res_models, res_model, res_connect;
 http_handler res_users, res_user_post, res_user_delete, res_user_password;
 http_handler res_tokens, res_token_post, res_token_delete;
+http_handler res_audit;
 http_handler res_healthz, res_readyz, res_metrics, res_openapi, res_live;
 
 #endif

@@ -3,6 +3,7 @@
  * Functions that can refuse answer the request themselves and return false, so a handler reads as
  * a row of `if (!request_x(r, ...)) return;`. */
 #include "http/http_int.h"
+#include "base/clock.h"
 
 #include <arpa/inet.h>
 #include <civetweb.h>
@@ -166,6 +167,17 @@ bool request_number(struct request *r, const char *name, int64_t def, int64_t lo
     }
     *out = v;
     return true;
+}
+
+bool request_time(struct request *r, const char *name, int64_t def, int64_t *out)
+{
+    struct str text = request_query(r, name);
+    *out = def;
+    if (!text.n || !clock_parse(text, out))
+        return true;
+    reply_problem(r, 400, "bad_parameter",
+                  "from and to are RFC 3339 times or milliseconds since 1970.");
+    return false;
 }
 
 bool request_page(struct request *r, struct q_page *out)

@@ -94,6 +94,8 @@ static bool insert(struct request *r, struct post *p)
         .op = str_of(cmd_op_word(p->request.op)),
         .request = p->text,
         .by = str_of(r->who.name),
+        .endpoint = r->params[0],
+        .from = str_of(r->remote),
         .idempotency_key = key.n ? key : (struct str){0},
         .expires_ms = clock_utc_ms() + (int64_t)p->request.ttl_s * 1000,
     };
@@ -103,6 +105,7 @@ static bool insert(struct request *r, struct post *p)
                       "This Idempotency-Key was used for another command.");
     else if (e)
         reply_err(r, e, "command");
+    r->audited = !e && !p->repeated; /* in the same transaction */
     return !e;
 }
 
@@ -396,7 +399,8 @@ void res_command_cancel(struct request *r)
     } else if (e) {
         reply_err(r, e, "command");
     } else {
-        auth_audit(r, "command_cancel", r->params[0], (struct str){0});
+        audit_change(r, "command_cancel", r->params[0], (struct str)STR("\"queued\""),
+                     (struct str)STR("\"cancelled\""));
         struct pg *again = request_db(r);
         e = again ? q_command(again, r->params[0], reply_json(r, 200)) : ERR_OK;
         if (e)

@@ -29,17 +29,6 @@ void res_series(struct request *r)
         reply_err(r, e, "device");
 }
 
-static bool time_parameter(struct request *r, const char *name, int64_t def, int64_t *out)
-{
-    struct str text = request_query(r, name);
-    *out = def;
-    if (!text.n || !clock_parse(text, out))
-        return true;
-    reply_problem(r, 400, "bad_parameter",
-                  "from and to are RFC 3339 times or milliseconds since 1970.");
-    return false;
-}
-
 void res_history(struct request *r)
 {
     int64_t points;
@@ -49,8 +38,8 @@ void res_history(struct request *r)
         reply_problem(r, 400, "bad_parameter", "series is needed, for example spb:Temperature.");
         return;
     }
-    if (!time_parameter(r, "to", now, &q.to_ms) ||
-        !time_parameter(r, "from", q.to_ms - DAY_MS, &q.from_ms) ||
+    if (!request_time(r, "to", now, &q.to_ms) ||
+        !request_time(r, "from", q.to_ms - DAY_MS, &q.from_ms) ||
         !request_number(r, "points", 500, 1, POINTS_MAX, &points))
         return;
     if (q.from_ms >= q.to_ms) {

@@ -126,7 +126,9 @@ static void refuse(struct request *r, struct str username)
     throttle_failed(r->http->login->throttle, username, str_of(r->remote), clock_mono_ms());
     metric_add(r->http->parts.metrics, M_LOGIN_BAD, 1);
     log_warn("http.login_refused", KS("user", username), KV("from", r->remote));
-    auth_audit(r, "login_refused", username, (struct str){0});
+    audit_refused(r, "login_refused",
+                  username.n <= 64 ? username : (struct str)STR("(a long name)"),
+                  "bad_credentials");
     reply_problem(r, 401, "bad_credentials", "The user name or the password is wrong.");
 }
 

@@ -8,11 +8,35 @@
 
 #include <stdio.h>
 
-/* After a change: audit, forget, answer. */
-static void changed(struct request *r, const char *action, struct str target)
+/* What the audit log shows of an account or token: its role and, where one was given, its expiry.
+ */
+static struct str as_json(struct request *r, struct str name, const char *role, int64_t expires_ms)
+{
+    struct buf b;
+    struct json_out j;
+    buf_init(&b, 1024);
+    json_out_init(&j, &b);
+    json_open(&j, '{');
+    json_key(&j, "name");
+    json_str(&j, name);
+    json_key(&j, "role");
+    json_text(&j, role);
+    if (expires_ms) {
+        json_key(&j, "expires_at");
+        json_time(&j, expires_ms);
+    }
+    json_close(&j);
+    struct str copy = b.err ? (struct str){0} : arena_str(&r->arena, buf_view(&b));
+    buf_fini(&b);
+    return copy;
+}
+
+/* After a change: forget, audit, answer. */
+static void changed(struct request *r, const char *action, struct str target, struct str old,
+                    struct str new)
 {
     auth_forget_all(r->http->auth);
-    auth_audit(r, action, target, (struct str){0});
+    audit_change(r, action, target, old, new);
     reply_empty(r, 204);
 }
 
@@ -70,7 +94,7 @@ void res_user_post(struct request *r)
         reply_err(r, e, "user");
         return;
     }
-    changed(r, "user_add", name);
+    changed(r, "user_add", name, (struct str){0}, as_json(r, name, role_word(role), 0));
     struct json_out *j = reply_json(r, 201);
     json_open(j, '{');
     json_key(j, "username");
@@ -85,13 +109,14 @@ void res_user_delete(struct request *r)
     struct pg *db = request_db(r);
     if (!db)
         return;
-    enum err e = q_user_delete(db, r->params[0]);
+    char role[16];
+    enum err e = q_user_delete(db, r->params[0], role);
     if (e == ERR_CONFLICT)
         reply_problem(r, 409, "last_admin", "The last administrator cannot be deleted.");
     else if (e)
         reply_err(r, e, "user");
     else
-        changed(r, "user_delete", r->params[0]);
+        changed(r, "user_delete", r->params[0], as_json(r, r->params[0], role, 0), (struct str){0});
 }
 
 void res_user_password(struct request *r)
@@ -108,7 +133,8 @@ void res_user_password(struct request *r)
     if (e)
         reply_err(r, e, "user");
     else
-        changed(r, "user_password", r->params[0]);
+        changed(r, "user_password", r->params[0], (struct str)STR("\"a password\""),
+                (struct str)STR("\"another password\""));
 }
 
 void res_tokens(struct request *r)
@@ -155,7 +181,7 @@ void res_token_post(struct request *r)
         reply_err(r, e, "token");
         return;
     }
-    changed(r, "token_add", name);
+    changed(r, "token_add", name, (struct str){0}, as_json(r, name, role_word(role), expires_ms));
     struct json_out *j = reply_json(r, 201);
     json_open(j, '{');
     json_key(j, "id");
@@ -174,12 +200,14 @@ void res_token_post(struct request *r)
 void res_token_delete(struct request *r)
 {
     int64_t id;
+    struct q_identity old;
     struct pg *db = request_db(r);
     if (!db)
         return;
-    enum err e = str_to_i64(r->params[0], &id) ? ERR_NOTFOUND : q_token_delete(db, id);
+    enum err e = str_to_i64(r->params[0], &id) ? ERR_NOTFOUND : q_token_delete(db, id, &old);
     if (e)
         reply_err(r, e, "token");
     else
-        changed(r, "token_delete", r->params[0]);
+        changed(r, "token_delete", str_of(old.name), as_json(r, str_of(old.name), old.role, 0),
+                (struct str){0});
 }

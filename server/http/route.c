@@ -35,6 +35,7 @@ static const struct route routes[] = {
     {"GET", "/api/v1/tokens", ROLE_ADMIN, false, res_tokens},
     {"POST", "/api/v1/tokens", ROLE_ADMIN, true, res_token_post},
     {"DELETE", "/api/v1/tokens/{id}", ROLE_ADMIN, true, res_token_delete},
+    {"GET", "/api/v1/audit", ROLE_ADMIN, false, res_audit},
 
     {"GET", "/api/v1/openapi.yaml", ROLE_ANYONE, false, res_openapi},
     {"GET", "/healthz", ROLE_ANYONE, false, res_healthz},

@@ -77,6 +77,7 @@ static bool dispatch(struct request *r)
     bool open = r->route->role == ROLE_ANYONE || on_metrics_port(r);
     if (open || (auth_identify(r, (struct str){0}) && auth_allow(r)))
         r->route->handler(r);
+    audit_after(r);
     return false;
 }
 

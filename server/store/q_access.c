@@ -1,4 +1,4 @@
-/* q_access.c - users, sessions, API tokens, audit. */
+/* q_access.c - users, sessions, API tokens. */
 #include "store/queries.h"
 
 #include "store/q_page.h"
@@ -22,16 +22,6 @@ static enum err take_identity(struct pg_result *r, struct q_identity *out)
     }
     pg_result_free(r);
     return e;
-}
-
-/* ERR_NOTFOUND when a statement that should touch a row touched none. */
-static enum err touched(enum err e, struct pg_result *r)
-{
-    if (e)
-        return e;
-    bool any = pg_affected(r) > 0;
-    pg_result_free(r);
-    return any ? ERR_OK : ERR_NOTFOUND;
 }
 
 enum err q_user_hash(struct pg *db, struct str username, char *hash, size_t size,
@@ -81,16 +71,19 @@ enum err q_user_password(struct pg *db, struct str username, struct str hash)
     return e;
 }
 
-enum err q_user_delete(struct pg *db, struct str username)
+enum err q_user_delete(struct pg *db, struct str username, char role[16])
 {
     struct pg_result *r = NULL;
     enum err e = pg_exec(db,
                          "DELETE FROM app_user u WHERE username = $1 AND (role <> 'admin' OR "
-                         "EXISTS (SELECT FROM app_user o WHERE o.role = 'admin' AND o.id <> u.id))",
+                         "EXISTS (SELECT FROM app_user o WHERE o.role = 'admin' AND o.id <> u.id)) "
+                         "RETURNING role",
                          &username, 1, &r);
     if (e)
         return e;
-    uint64_t n = pg_affected(r);
+    size_t n = pg_rows(r);
+    if (n)
+        copy(role, 16, pg_text(r, 0, 0));
     pg_result_free(r);
     if (n)
         return ERR_OK;
@@ -219,20 +212,13 @@ enum err q_tokens(struct pg *db, struct json_out *j)
     return ERR_OK;
 }
 
-enum err q_token_delete(struct pg *db, int64_t id)
+enum err q_token_delete(struct pg *db, int64_t id, struct q_identity *old)
 {
     char text[24];
     struct pg_result *r = NULL;
     struct str param = q_number(text, id);
-    enum err e = pg_exec(db, "DELETE FROM api_token WHERE id = $1::bigint", &param, 1, &r);
-    return touched(e, r);
-}
-
-enum err q_audit(struct pg *db, struct str who, struct str from, struct str action,
-                 struct str target, struct str detail_json)
-{
-    return pg_exec(db,
-                   "INSERT INTO audit_log (who, remote, action, target, detail) "
-                   "VALUES ($1, coalesce($2, ''), $3, coalesce($4, ''), $5::json)",
-                   (struct str[]){who, from, action, target, detail_json}, 5, NULL);
+    enum err e =
+        pg_exec(db, "DELETE FROM api_token WHERE id = $1::bigint RETURNING id, name, role, ''",
+                &param, 1, &r);
+    return e ? e : take_identity(r, old);
 }

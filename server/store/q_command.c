@@ -73,14 +73,18 @@ enum err q_command_insert(struct pg *db, const struct command_insert *in, char i
     char device[24], expires[24];
     struct pg_result *r;
     struct str params[] = {
-        q_number(device, in->device_id),  in->op, in->request, in->by, in->idempotency_key,
-        q_number(expires, in->expires_ms)};
+        q_number(device, in->device_id),   in->op,       in->request, in->by, in->idempotency_key,
+        q_number(expires, in->expires_ms), in->endpoint, in->from};
     enum err e = pg_prepared(db, "command_insert",
-                             "INSERT INTO command (device_id, op, request, by_name, "
+                             "WITH c AS (INSERT INTO command (device_id, op, request, by_name, "
                              "idempotency_key, expires_at) VALUES ($1::bigint, $2, $3::json, $4, "
                              "$5, at_ms($6::bigint)) ON CONFLICT DO NOTHING "
-                             "RETURNING id, to_ms(created_at)",
-                             params, 6, &r);
+                             "RETURNING id, created_at, request), "
+                             "a AS (INSERT INTO audit_log (who, remote, action, target, detail) "
+                             "SELECT $4, coalesce($8, ''), 'command', coalesce($7, ''), "
+                             "json_build_object('command', c.id, 'new', c.request) FROM c) "
+                             "SELECT id, to_ms(created_at) FROM c",
+                             params, 8, &r);
     if (e)
         return e;
     bool inserted = pg_rows(r) == 1;

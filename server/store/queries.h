@@ -7,13 +7,14 @@
 #include "base/json_out.h"
 #include "port/pg.h"
 
-/* Commands.  Insert commits before it returns.  With an idempotency key of the same user already
- * used for the same body, *id is the old command and *repeated is true; for another body
- * ERR_CONFLICT. */
+/* Commands.  Insert commits, together with its audit row, before it returns.  With an idempotency
+ * key of the same user already used for the same body, *id is the old command and *repeated is
+ * true; for another body ERR_CONFLICT. */
 struct command_insert {
     int64_t device_id;
     struct str op, request;     /* request: JSON text as posted */
     struct str by;              /* user or token name */
+    struct str endpoint, from;  /* for the audit log: of the device, and the caller's address */
     struct str idempotency_key; /* .p NULL if none */
     int64_t expires_ms;
 };
@@ -56,8 +57,8 @@ MUST_CHECK enum err q_user_put(struct pg *db, struct str username, struct str ro
 MUST_CHECK enum err q_user_insert(struct pg *db, struct str username, struct str role,
                                   struct str hash); /* ERR_EXISTS */
 MUST_CHECK enum err q_user_password(struct pg *db, struct str username, struct str hash);
-MUST_CHECK enum err q_user_delete(struct pg *db,
-                                  struct str username); /* ERR_CONFLICT: last admin */
+/* ERR_CONFLICT: the last administrator; *role is what the user had. */
+MUST_CHECK enum err q_user_delete(struct pg *db, struct str username, char role[16]);
 MUST_CHECK enum err q_users(struct pg *db, struct json_out *j);
 MUST_CHECK enum err q_session_insert(struct pg *db, struct str token_hash, struct str csrf,
                                      int64_t user_id, int64_t expires_ms, struct str remote);
@@ -69,9 +70,17 @@ MUST_CHECK enum err q_token_insert(struct pg *db, struct str name, struct str ro
                                    struct str by, int64_t expires_ms, int64_t *id);
 MUST_CHECK enum err q_token(struct pg *db, struct str hash, struct q_identity *out);
 MUST_CHECK enum err q_tokens(struct pg *db, struct json_out *j);
-MUST_CHECK enum err q_token_delete(struct pg *db, int64_t id);
-/* Audit: append-only. */
+/* *old: name and role of what is gone. */
+MUST_CHECK enum err q_token_delete(struct pg *db, int64_t id, struct q_identity *old);
+/* Audit: append-only.  result: "ok" or the problem's code. */
 MUST_CHECK enum err q_audit(struct pg *db, struct str who, struct str from, struct str action,
-                            struct str target, struct str detail_json);
+                            struct str target, struct str detail_json, struct str result);
+/* The log newest first; texts .p NULL and times 0: any.  ERR_INVALID: not a cursor of ours. */
+struct q_audit_filter {
+    struct str who, action, target, result;
+    int64_t from_ms, to_ms; /* from <= at < to */
+};
+MUST_CHECK enum err q_audit_list(struct pg *db, const struct q_audit_filter *f, struct q_page page,
+                                 struct json_out *j);
 
 #endif

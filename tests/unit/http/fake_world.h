@@ -30,9 +30,10 @@ static struct {
     struct fake_session sessions[16];
     size_t n_sessions;
     unsigned audits;
+    char audit[400];     /* the last one: who from action target result detail */
     const char *outcome; /* members a waiter answers; NULL: it never does */
     enum cmd_state outcome_state;
-    bool sleeping, full;
+    bool sleeping, full, cancellable;
     unsigned commands;
     char last_request[200];
     unsigned loans; /* connections out of the pool */
@@ -172,7 +173,7 @@ enum err engine_command_cancel(struct engine *e, struct str endpoint, struct str
                                uint32_t wait_ms)
 {
     (void)e, (void)endpoint, (void)id, (void)wait_ms;
-    return ERR_CONFLICT;
+    return world.cancellable ? ERR_OK : ERR_CONFLICT;
 }
 
 enum err engine_subscribe(struct engine *e, struct live_outbox *o, struct live_sub *s)
@@ -295,10 +296,30 @@ enum err q_token(struct pg *db, struct str hash, struct q_identity *out)
 }
 
 enum err q_audit(struct pg *db, struct str who, struct str from, struct str action,
-                 struct str target, struct str detail_json)
+                 struct str target, struct str detail_json, struct str result)
 {
-    (void)db, (void)who, (void)from, (void)action, (void)target, (void)detail_json;
-    __atomic_fetch_add(&world.audits, 1, __ATOMIC_SEQ_CST);
+    (void)db;
+    pthread_mutex_lock(&world.lock);
+    world.audits++;
+    snprintf(world.audit, sizeof world.audit, "%.*s %.*s %.*s %.*s %.*s %.*s", STR_ARG(who),
+             STR_ARG(from), STR_ARG(action), STR_ARG(target), STR_ARG(result),
+             STR_ARG(detail_json));
+    pthread_mutex_unlock(&world.lock);
+    return ERR_OK;
+}
+
+enum err q_audit_list(struct pg *db, const struct q_audit_filter *f, struct q_page page,
+                      struct json_out *j)
+{
+    (void)db;
+    if (page.cursor.p)
+        return ERR_INVALID;
+    json_open(j, '{');
+    json_key(j, "who");
+    json_str(j, f->who);
+    json_key(j, "from_ms");
+    json_i64(j, f->from_ms);
+    json_close(j);
     return ERR_OK;
 }
 
@@ -306,6 +327,8 @@ enum err q_command_insert(struct pg *db, const struct command_insert *in, char i
                           int64_t *created_ms, bool *repeated)
 {
     (void)db;
+    if (!in->from.n || !in->endpoint.n)
+        return ERR_INVALID;
     memcpy(id, FAKE_ID, 37);
     *created_ms = 1000;
     *repeated = in->idempotency_key.p && str_is(in->idempotency_key, "again");
@@ -376,9 +399,10 @@ enum err q_user_password(struct pg *db, struct str username, struct str hash)
     return str_is(username, "admin") ? ERR_OK : ERR_NOTFOUND;
 }
 
-enum err q_user_delete(struct pg *db, struct str username)
+enum err q_user_delete(struct pg *db, struct str username, char role[16])
 {
     (void)db;
+    snprintf(role, 16, "viewer");
     return str_is(username, "admin") ? ERR_CONFLICT : ERR_NOTFOUND;
 }
 
@@ -402,9 +426,10 @@ enum err q_tokens(struct pg *db, struct json_out *j)
     return empty_list(j);
 }
 
-enum err q_token_delete(struct pg *db, int64_t id)
+enum err q_token_delete(struct pg *db, int64_t id, struct q_identity *old)
 {
     (void)db;
+    *old = (struct q_identity){.name = "ci", .role = "viewer"};
     return id == 3 ? ERR_OK : ERR_NOTFOUND;
 }
 

@@ -531,12 +531,68 @@ static void users_and_tokens_are_checked(void **state)
         {"DELETE /api/v1/tokens/3" API ADMIN, "", 204, ""},
         {"DELETE /api/v1/tokens/x" API ADMIN, "", 404, "not_found"},
     };
-    unsigned audits = world.audits;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned audits = world.audits;
         assert_int_equal(ask(s, cases[i].head, cases[i].body), cases[i].status);
         assert_true(said(s, cases[i].code));
+        assert_int_equal(world.audits - audits, 1); /* what was refused, too */
     }
-    assert_int_equal(world.audits - audits, 4); /* the four that changed something */
+}
+
+static void changes_are_audited_with_old_new_and_result(void **state)
+{
+    struct server *s = *state;
+    const char *command = "{\"op\":\"read\",\"path\":\"/3/0/0\"}";
+    const struct {
+        const char *head, *body, *audit;
+    } cases[] = {
+        {"POST /api/v1/users" API ADMIN "\r\nX-Forwarded-For: 10.0.0.9",
+         "{\"username\":\"new\",\"role\":\"viewer\",\"password\":\"long enough\"}",
+         "robot 10.0.0.9 user_add new ok {\"new\":{\"name\":\"new\",\"role\":\"viewer\"}}"},
+        {"POST /api/v1/users" API OPERATOR, "{}", "robot 127.0.0.1 user_add  forbidden "},
+        {"DELETE /api/v1/users/admin" API ADMIN, "",
+         "robot 127.0.0.1 user_delete admin last_admin "},
+        {"DELETE /api/v1/tokens/3" API ADMIN, "",
+         "robot 127.0.0.1 token_delete ci ok {\"old\":{\"name\":\"ci\",\"role\":\"viewer\"}}"},
+        {"POST /api/v1/devices/dev-00/commands" API ADMIN, "{\"op\":\"dance\"}",
+         "robot 127.0.0.1 command dev-00 invalid_command "},
+        {"POST /api/v1/devices/none/commands" API ADMIN, command,
+         "robot 127.0.0.1 command none not_found "},
+        {"POST /api/v1/commands/" FAKE_ID "/cancel" API ADMIN, "",
+         "robot 127.0.0.1 command_cancel " FAKE_ID " not_cancellable "},
+        {"DELETE /api/v1/devices/dev-00" API ADMIN, "", "robot 127.0.0.1 device_forget dev-00 ok "},
+        {"DELETE /api/v1/devices/dev-01" API ADMIN, "",
+         "robot 127.0.0.1 device_forget dev-01 device_active "},
+        {"POST /api/v1/session" API, "{\"username\":\"x\",\"password\":\"y\"}",
+         " 127.0.0.1 login_refused x bad_credentials "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned audits = world.audits;
+        ask(s, cases[i].head, cases[i].body);
+        assert_string_equal(world.audit, cases[i].audit);
+        assert_int_equal(world.audits - audits, 1);
+    }
+    world.cancellable = true;
+    assert_int_equal(ask(s, "POST /api/v1/commands/" FAKE_ID "/cancel" API ADMIN, ""), 200);
+    world.cancellable = false;
+    assert_non_null(strstr(world.audit, "{\"old\":\"queued\",\"new\":\"cancelled\"}"));
+    unsigned audits = world.audits;
+    ask(s, "DELETE /api/v1/devices/dev-00" API, ""); /* nobody fills the log */
+    ask(s, "GET /api/v1/users" API ADMIN, "");
+    assert_int_equal(world.audits, audits);
+}
+
+static void the_audit_log_is_filtered_paged_and_for_administrators(void **state)
+{
+    struct server *s = *state;
+    assert_int_equal(ask(s, "GET /api/v1/audit?who=ann&from=1970-01-01T00:00:01Z" API ADMIN, ""),
+                     200);
+    assert_true(said(s, "{\"who\":\"ann\",\"from_ms\":1000}"));
+    assert_int_equal(ask(s, "GET /api/v1/audit" API OPERATOR, ""), 403);
+    assert_int_equal(ask(s, "GET /api/v1/audit?from=yesterday" API ADMIN, ""), 400);
+    assert_int_equal(ask(s, "GET /api/v1/audit?from=2000&to=1000" API ADMIN, ""), 400);
+    assert_int_equal(ask(s, "GET /api/v1/audit?cursor=zzz" API ADMIN, ""), 400);
+    assert_true(said(s, "\"code\":\"bad_cursor\""));
 }
 
 static void files_come_compressed_cached_and_only_from_their_folder(void **state)
@@ -782,6 +838,8 @@ int main(void)
         CASE(without_a_database_known_callers_still_read_live_state),
         CASE(models_are_cacheable_by_etag),
         CASE(users_and_tokens_are_checked),
+        CASE(changes_are_audited_with_old_new_and_result),
+        CASE(the_audit_log_is_filtered_paged_and_for_administrators),
         CASE(files_come_compressed_cached_and_only_from_their_folder),
         CASE(the_metrics_listener_has_numbers_and_nothing_else),
         CASE(the_description_of_the_api_is_served),

@@ -377,7 +377,7 @@ static void series_say_whether_they_can_be_charted(void **state)
 static void users_have_unique_names_and_one_admin_stays(void **state)
 {
     (void)state;
-    char hash[100];
+    char hash[100], role[16];
     struct q_identity who;
     const struct str ann = str_of("ann"), bob = str_of("bob"), h = str_of("hash-1");
     assert_int_equal(q_user_insert(db, ann, str_of("admin"), h), ERR_OK);
@@ -387,10 +387,10 @@ static void users_have_unique_names_and_one_admin_stays(void **state)
     assert_string_equal(hash, "hash-1");
     assert_string_equal(who.role, "admin");
     assert_int_equal(q_user_hash(db, bob, hash, sizeof hash, &who), ERR_NOTFOUND);
-    assert_int_equal(q_user_delete(db, ann), ERR_CONFLICT);
+    assert_int_equal(q_user_delete(db, ann, role), ERR_CONFLICT);
     assert_int_equal(q_user_put(db, bob, str_of("admin"), h), ERR_OK);
-    assert_int_equal(q_user_delete(db, ann), ERR_OK);
-    assert_int_equal(q_user_delete(db, ann), ERR_NOTFOUND);
+    assert_int_equal(q_user_delete(db, ann, role), ERR_OK);
+    assert_int_equal(q_user_delete(db, ann, role), ERR_NOTFOUND);
     assert_int_equal(q_users(db, out()), ERR_OK);
     assert_int_equal(json_get(parsed(), "items")->n, 1);
     assert_null(strstr(buf_text(&text), "hash-1"));
@@ -437,12 +437,84 @@ static void tokens_work_until_they_expire_or_are_deleted(void **state)
     assert_int_equal(q_token(db, str_of("h3"), &who), ERR_NOTFOUND);
     assert_int_equal(q_tokens(db, out()), ERR_OK);
     assert_int_equal(json_get(parsed(), "items")->n, 2);
-    assert_int_equal(q_token_delete(db, id), ERR_OK);
-    assert_int_equal(q_token_delete(db, id), ERR_NOTFOUND);
+    assert_int_equal(q_token_delete(db, id, &who), ERR_OK);
+    assert_string_equal(who.role, "viewer");
+    assert_int_equal(q_token_delete(db, id, &who), ERR_NOTFOUND);
     assert_int_equal(q_token(db, str_of("h1"), &who), ERR_NOTFOUND);
-    assert_int_equal(
-        q_audit(db, by, str_of("::1"), str_of("token.delete"), str_of("ci"), str_make(NULL, 0)),
-        ERR_OK);
+}
+
+static void audit(const char *who, const char *action, const char *target, const char *result)
+{
+    assert_int_equal(q_audit(db, str_of(who), str_of("::1"), str_of(action), str_of(target),
+                             str_of("{\"old\":1,\"new\":2}"), str_of(result)),
+                     ERR_OK);
+}
+
+static size_t audited(struct q_audit_filter f, const char *first_target)
+{
+    assert_int_equal(q_audit_list(db, &f, (struct q_page){.limit = 100}, out()), ERR_OK);
+    const struct json_node *items = json_get(parsed(), "items");
+    if (items->n)
+        assert_text(str_at(at(items, 0), "target"), first_target);
+    return items->n;
+}
+
+static void the_audit_log_is_found_by_who_action_target_result_and_time(void **state)
+{
+    (void)state;
+    audit("ann", "user_add", "u1", "ok");
+    audit("bob", "user_add", "u2", "exists");
+    audit("ann", "user_delete", "u3", "ok");
+    sql("UPDATE audit_log SET at = '2026-01-01' WHERE target = 'u1'");
+    const int64_t then = INT64_C(1767225600000);
+    assert_int_equal(audited((struct q_audit_filter){0}, "u3"), 3);
+    assert_int_equal(audited((struct q_audit_filter){.who = str_of("ann")}, "u3"), 2);
+    assert_int_equal(audited((struct q_audit_filter){.action = str_of("user_add")}, "u2"), 2);
+    assert_int_equal(audited((struct q_audit_filter){.target = str_of("u1")}, "u1"), 1);
+    assert_int_equal(audited((struct q_audit_filter){.result = str_of("exists")}, "u2"), 1);
+    assert_int_equal(audited((struct q_audit_filter){.to_ms = then + 1}, "u1"), 1);
+    assert_int_equal(audited((struct q_audit_filter){.to_ms = then}, ""), 0);
+    assert_int_equal(audited((struct q_audit_filter){.from_ms = then}, "u3"), 3);
+    assert_int_equal(audited((struct q_audit_filter){.from_ms = then + 1}, "u3"), 2);
+}
+
+static void the_audit_log_comes_in_pages_without_gaps(void **state)
+{
+    (void)state;
+    char target[16], cursor[200] = "";
+    for (int i = 0; i < 25; i++) {
+        snprintf(target, sizeof target, "t%02d", i);
+        audit("ann", "x", target, "ok");
+    }
+    const struct q_audit_filter all = {0};
+    int seen = 24;
+    do {
+        struct q_page page = {.limit = 10, .cursor = *cursor ? str_of(cursor) : (struct str){0}};
+        assert_int_equal(q_audit_list(db, &all, page, out()), ERR_OK);
+        const struct json_node *list = parsed();
+        for (const struct json_node *n = json_get(list, "items")->child; n; n = n->next, seen--) {
+            snprintf(target, sizeof target, "t%02d", seen);
+            assert_text(str_at(n, "target"), target);
+        }
+        struct str next = {NULL, 0};
+        json_is_str(json_get(list, "next"), &next);
+        snprintf(cursor, sizeof cursor, "%.*s", STR_ARG(next));
+    } while (*cursor);
+    assert_int_equal(seen, -1);
+    assert_int_equal(q_audit_list(db, &all, (struct q_page){1, str_of("bad!")}, out()),
+                     ERR_INVALID);
+}
+
+static void a_command_and_its_audit_row_are_one(void **state)
+{
+    (void)state;
+    char id[37];
+    insert_command("{\"op\":\"read\"}", "k1", ERR_OK, false, id);
+    insert_command("{\"op\":\"read\"}", "k1", ERR_OK, true, id);
+    const struct q_audit_filter f = {.action = str_of("command")};
+    assert_int_equal(audited(f, ""), 1);
+    const struct json_node *entry = at(json_get(parsed(), "items"), 0);
+    assert_text(str_at(json_get(entry, "detail"), "command"), id);
 }
 
 /* ---- loading ---- */
@@ -652,6 +724,9 @@ int main(void)
         T(users_have_unique_names_and_one_admin_stays),
         T(sessions_end_when_idle_expired_or_the_password_changes),
         T(tokens_work_until_they_expire_or_are_deleted),
+        T(the_audit_log_is_found_by_who_action_target_result_and_time),
+        T(the_audit_log_comes_in_pages_without_gaps),
+        T(a_command_and_its_audit_row_are_one),
         T(everything_durable_is_loaded_in_order),
         T(ids_of_deleted_things_stay_taken_and_a_visitor_can_stop),
         T(a_pool_lends_what_it_has_and_no_more),
