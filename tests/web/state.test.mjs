@@ -251,10 +251,9 @@ test('a command tells its steps in order', () => {
     words({ op: 'metric-write', state: 'accepted' }),
     'requested sent accepted (observed)',
   );
-  assert.equal(
-    words({ op: 'write', state: 'failed', sent_at: 'x', finished_at: 'y' }),
-    'requested sent refused',
-  );
+  const over = { op: 'write', state: 'failed', sent_at: 'x', finished_at: 'y' };
+  assert.equal(words({ ...over, result: { code: '4.05' } }), 'requested sent refused');
+  assert.equal(words(over), 'requested sent failed', 'no word of the device, no refusal');
   assert.equal(words({ op: 'read', state: 'cancelled', finished_at: 'y' }), 'requested cancelled');
 });
 

@@ -9,18 +9,24 @@ const GOOD = new Set(['succeeded', 'accepted', 'observed']);
 const SHOW_OK_MS = 12_000;
 const SHOW_BAD_MS = 60_000;
 
-export const STATE_WORD: Record<string, string> = {
+const STATE_WORD: Record<string, string> = {
   queued: 'queued',
   sent: 'sent',
   accepted: 'accepted',
   observed: 'observed',
   succeeded: 'succeeded',
-  failed: 'refused',
+  failed: 'failed',
   timed_out: 'no answer',
   expired: 'expired',
   cancelled: 'cancelled',
   unknown: 'outcome unknown',
 };
+
+/** A failure with a code is the device's own word; one without is ours. */
+export function state_word(c: Command): string {
+  if (c.state === 'failed' && c.result?.code) return 'refused';
+  return STATE_WORD[c.state] ?? c.state;
+}
 
 export function command_latency(c: Command): string {
   const start = time_ms(c.created_at);
@@ -43,7 +49,7 @@ export function command_steps(c: Command): { word: string; done: boolean; bad: b
   const telemetry = c.op === 'metric-write' || c.op === 'rebirth';
   if (command_ended(c) && !GOOD.has(c.state)) {
     if (c.sent_at) add('sent', true);
-    add(STATE_WORD[c.state] ?? c.state, true, true);
+    add(state_word(c), true, true);
     return steps;
   }
   add('sent', c.state === 'succeeded' || at >= 0);
@@ -58,7 +64,7 @@ export function command_steps(c: Command): { word: string; done: boolean; bad: b
 
 export function CommandSteps({ command }: { command: Command }) {
   return (
-    <ol class="steps" aria-label={`State: ${STATE_WORD[command.state] ?? command.state}`}>
+    <ol class="steps" aria-label={`State: ${state_word(command)}`}>
       {command_steps(command).map((s) => (
         <li class={s.bad ? 'bad' : s.done ? 'done' : ''}>{s.word}</li>
       ))}
@@ -75,7 +81,7 @@ function note(a: Action, now_ms: number): { text: string; tone: string; title: s
   }
   if (!c) return { text: 'requested', tone: 'wait', title: 'Requested' };
   if (!command_ended(c) && c.state !== 'accepted') {
-    return { text: `${STATE_WORD[c.state]} …`, tone: 'wait', title: c.why ?? c.state };
+    return { text: `${state_word(c)} …`, tone: 'wait', title: c.why ?? c.state };
   }
   const title = c.why ?? c.result?.error ?? c.state;
   if (command_good(c)) {
@@ -84,7 +90,7 @@ function note(a: Action, now_ms: number): { text: string; tone: string; title: s
     return { text: `✓ ${code}${command_latency(c) || c.state}`, tone: 'ok', title };
   }
   if (age > SHOW_BAD_MS) return null;
-  return { text: `✕ ${c.result?.code ?? STATE_WORD[c.state]}`, tone: 'bad', title };
+  return { text: `✕ ${c.result?.code ?? state_word(c)}`, tone: 'bad', title };
 }
 
 export function action_note(key: string) {
