@@ -311,8 +311,10 @@ static struct spb_out_metric out_metric(const struct spb_edge *e, const struct m
         out.alias = m->first_alias + i;
     }
     out.with_datatype = birth || is_short(e);
-    if (birth)
+    if (birth) {
         out.unit = d->unit;
+        out.readonly = !d->writable;
+    }
     return out;
 }
 

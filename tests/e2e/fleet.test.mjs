@@ -63,6 +63,11 @@ test('the operator reads, writes, executes and observes', async () => {
 test('a Sparkplug metric is written and proved by its echo; a rebirth is asked for', async () => {
   const all = await Promise.all((await stack.api('GET', '/devices')).body.items.map((d) => get(d.endpoint)));
   const device = all.find((d) => d.metrics.some((m) => m.name === 'Setpoint/Temperature' && !m.device));
+  const named = (name) => device.metrics.find((m) => m.name === name && !m.device);
+  assert.equal(named('Setpoint/Temperature').writable, true);
+  assert.equal(named('Properties/Model').writable, false, 'its birth says readOnly');
+  const refused = await command(device.endpoint, { op: 'metric-write', metric: 'Properties/Model', value: 'x' });
+  assert.equal(refused.status, 422, refused.text);
   const write = await command(device.endpoint, { op: 'metric-write', metric: 'Setpoint/Temperature', value: 23.5 });
   assert.equal(write.status, 200, write.text);
   assert.equal(write.body.state, 'observed');
