@@ -84,7 +84,7 @@ withStack('description', { devices: 3 }, (stack) => {
     const metric = device.metrics.find((m) => typeof m.value === 'number');
     const series = `?series=${encodeURIComponent(metric.series)}`;
     await until(async () => (await stack.api('GET', `/devices/${endpoint}/history${series}`)).body.points?.length > 2, 15000);
-    for (const where of ['/fleet', '/devices', '/timeline', '/commands', '/models', '/connect', '/users', '/tokens', '/session']) {
+    for (const where of ['/fleet', '/devices', '/timeline', '/commands', '/models', '/connect', '/users', '/tokens', '/audit', '/session']) {
       assert.equal((await ask('GET', api + where)).status, 200, where);
     }
     for (const where of ['', '/series', '/timeline', '/commands']) {
