@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "http/http.h"
+#include "models.h"
 #include "port/mqtt.h"
 #include "port/pg.h"
 #include "store/migrate.h"
@@ -16,6 +17,7 @@
 #include <time.h>
 
 #define LOCK_CHECK_S 5
+#define WAIT_MS      250 /* between two attempts to get the lock: part of every take-over */
 /* Any number nobody else uses; "braid" in ASCII. */
 #define LOCK_SQL "SELECT pg_try_advisory_lock(422155773284)"
 
@@ -31,19 +33,20 @@ struct app {
 };
 
 /* Waits for a signal; true when one came. */
-static bool signalled(uint32_t seconds)
+static bool signalled(uint32_t ms)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    int got = sigtimedwait(&set, NULL, &(struct timespec){.tv_sec = seconds});
+    struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    int got = sigtimedwait(&set, NULL, &wait);
     if (got > 0)
         log_info("server.signal", KV("name", got == SIGTERM ? "SIGTERM" : "SIGINT"));
     return got > 0;
 }
 
-/* ERR_AGAIN when another server has it. */
+/* ERR_AGAIN when another server has it; the connection is kept for the next attempt. */
 static enum err take_lock(struct app *a)
 {
     struct pg_result *res = NULL;
@@ -52,29 +55,34 @@ static enum err take_lock(struct app *a)
         e = pg_connect(a->config->db_conninfo, "braidd lock", &a->lock);
     if (!e)
         e = pg_exec(a->lock, LOCK_SQL, NULL, 0, &res);
-    if (!e && !pg_bool(res, 0, 0))
-        e = ERR_AGAIN;
+    bool ours = !e && pg_bool(res, 0, 0);
     pg_result_free(res);
     if (e) {
         pg_close(a->lock);
         a->lock = NULL;
+        return e;
     }
-    return e;
+    return ours ? ERR_OK : ERR_AGAIN;
 }
 
-/* Tries once a second until the database is there and ours; ERR_CLOSED when told to stop. */
+/* Tries until the database is there and ours; ERR_CLOSED when told to stop. */
 static enum err wait_for_database(struct app *a)
 {
     enum err said = ERR_OK;
     for (;;) {
         enum err e = take_lock(a);
-        if (!e)
+        if (!e) {
+            if (said == ERR_AGAIN)
+                log_info("server.taking_over", KV("why", "the other braidd is gone"));
             return ERR_OK;
+        }
         if (e != said)
             log_warn("server.waiting",
                      KV("for", e == ERR_AGAIN ? "another braidd on this database" : "database"));
         said = e;
-        if (signalled(1))
+        if (a->http)
+            http_waiting(a->http, e == ERR_AGAIN ? "standby" : "starting");
+        if (signalled(e == ERR_AGAIN ? WAIT_MS : 1000))
             return ERR_CLOSED;
     }
 }
@@ -84,7 +92,7 @@ static bool lock_kept(struct app *a)
 {
     if (a->lock && !pg_exec(a->lock, "SELECT 1", NULL, 0, NULL))
         return true;
-    pg_close(a->lock);
+    pg_close(a->lock); /* a session may take the same lock twice: only a new one can tell */
     a->lock = NULL;
     enum err e = take_lock(a);
     if (e == ERR_AGAIN)
@@ -110,17 +118,30 @@ static enum err fail(const char *step, enum err e)
     return e;
 }
 
+static enum err listen_http(struct app *a)
+{
+    struct http_parts parts = {a->config, a->metrics, NULL, NULL};
+    return a->http ? ERR_OK : http_listen(&parts, &a->http);
+}
+
+/* An address in use is no reason to end while we wait: the active server may have the same one, and
+ * by our turn it is free.  Then it must be. */
 static enum err start_base(struct app *a)
 {
     a->metrics = metrics_new();
     if (!a->metrics)
         return fail("metrics", ERR_NOMEM);
-    enum err e = fail("model", lw_model_builtin(&a->model));
+    enum err e = fail("model", models_load(a->config->lwm2m_models_dir, &a->model));
     if (e)
         return e;
+    if (listen_http(a))
+        log_warn("server.waiting_unseen", KV("why", "http.listen cannot be had yet"));
     e = wait_for_database(a);
+    if (!e)
+        e = fail("http", listen_http(a));
     if (e)
         return e;
+    http_waiting(a->http, "starting");
     if (!store_check_version(a->lock))
         return fail("migrations: run braidd migrate", ERR_CONFLICT);
     return ERR_OK;
@@ -143,8 +164,7 @@ static enum err start_parts(struct app *a)
     pg_close(db);
     if (e)
         return e;
-    struct http_parts http = {c, a->metrics, a->engine, a->pool};
-    return fail("http", http_start(&http, &a->http));
+    return fail("http", http_serve(a->http, a->engine, a->pool));
 }
 
 static void stop(struct app *a)
@@ -166,7 +186,7 @@ static int serve(struct app *a)
 {
     log_info("server.ready", KV("http", a->config->http_listen), KI("port", http_port(a->http)),
              KV("version", BRAID_VERSION));
-    while (!signalled(LOCK_CHECK_S))
+    while (!signalled(LOCK_CHECK_S * 1000))
         if (!lock_kept(a))
             return 1;
     return 0;

@@ -49,6 +49,8 @@
     X(engine_shards, i, "engine.shards", "0", 0, 64, "0 = half the cores")                         \
     X(engine_mailbox, i, "engine.mailbox", "200000", 1000, 10000000, "Messages a shard may hold")  \
     X(lwm2m_prefix, s, "lwm2m.prefix", "", 0, 0, "Topic prefix of the oma dialect")                \
+    X(lwm2m_models_dir, s, "lwm2m.models_dir", "", 0, 0,                                           \
+      "Folder of *.json with object definitions of your own")                                      \
     X(connect_host, s, "connect.host", "localhost", 0, 0, "Broker address shown to users")         \
     X(connect_tls_port, i, "connect.tls_port", "8883", 0, 65535, "Shown: TLS with certificate")    \
     X(connect_tls_password_port, i, "connect.tls_password_port", "8884", 0, 65535,                 \

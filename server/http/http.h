@@ -19,6 +19,13 @@ struct http_parts {
 };
 /* http_start listens and serves.  ERR_IO when an address cannot be had (logged). */
 MUST_CHECK enum err http_start(const struct http_parts *parts, struct http **out);
+/* The same in two steps, for a server that waits for its turn.  After http_listen (engine and pool
+ * are not looked at) /healthz says alive, /metrics counts, /readyz says 503 and what is waited for
+ * (http_waiting: "starting" until told otherwise; a constant), and all else 503.  http_serve ends
+ * that. */
+MUST_CHECK enum err http_listen(const struct http_parts *parts, struct http **out);
+void http_waiting(struct http *h, const char *word);
+MUST_CHECK enum err http_serve(struct http *h, struct engine *engine, struct pool *pool);
 /* http_stop refuses new requests, ends parked ones and live clients, and joins every thread. */
 void http_stop(struct http *h);
 int http_port(const struct http *h); /* as bound: http.listen may have said port 0 */

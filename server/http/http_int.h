@@ -59,6 +59,7 @@ struct http {
     atomic_size_t parked;
     atomic_size_t active; /* requests between their first line and their last byte */
     atomic_bool stopping;
+    _Atomic(const char *) waiting; /* for what; NULL: engine, pool and models are there */
 };
 
 /* How a caller proved who they are. */
@@ -204,6 +205,9 @@ void static_serve(struct request *r);
 bool static_path_ok(struct str path);
 bool static_is_hashed(struct str name);
 
+/* ---- server.c ---- */
+bool server_on_metrics_port(const struct request *r); /* came in by the listener without login */
+
 /* ---- ws.c ---- */
 struct live_clients *live_clients_new(struct http *h, size_t limit);
 void live_clients_free(struct live_clients *l);
@@ -224,6 +228,7 @@ http_handler res_models, res_model, res_connect;
 http_handler res_users, res_user_post, res_user_delete, res_user_password;
 http_handler res_tokens, res_token_post, res_token_delete;
 http_handler res_audit;
+void res_waiting(struct request *r, const char *word); /* all there is before http_serve */
 http_handler res_healthz, res_readyz, res_metrics, res_openapi, res_live;
 
 #endif

@@ -28,6 +28,8 @@ void res_readyz(struct request *r)
         ready ? reply_json(r, 200) : reply_problem_open(r, 503, "not_ready", "A part is not up.");
     if (ready)
         json_open(j, '{');
+    json_key(j, "state");
+    json_text(j, "active");
     json_key(j, "broker");
     json_open(j, '{');
     up_or_down(j, "sparkplug", h.sparkplug_up);
@@ -35,6 +37,25 @@ void res_readyz(struct request *r)
     json_close(j);
     up_or_down(j, "database", h.database_up);
     json_close(j);
+}
+
+void res_waiting(struct request *r, const char *word)
+{
+    bool standby = !strcmp(word, "standby");
+    if (str_is(r->path, "/healthz")) {
+        res_healthz(r);
+    } else if (str_is(r->path, "/metrics") && server_on_metrics_port(r)) {
+        res_metrics(r);
+    } else {
+        reply_header(r, "Retry-After", "2");
+        struct json_out *j = reply_problem_open(
+            r, 503, standby ? "standby" : "not_ready",
+            standby ? "Another braidd serves this database; this one waits to take over."
+                    : "The server is starting.");
+        json_key(j, "state");
+        json_text(j, word);
+        json_close(j);
+    }
 }
 
 void res_metrics(struct request *r)

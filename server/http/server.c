@@ -23,7 +23,7 @@ static bool wants_websocket(const struct request *r)
     return upgrade.n == 9 && !strncasecmp(upgrade.p, "websocket", 9);
 }
 
-static bool on_metrics_port(const struct request *r)
+bool server_on_metrics_port(const struct request *r)
 {
     int port = atomic_load(&r->http->metrics_port);
     return port && r->info->server_port == port;
@@ -32,7 +32,7 @@ static bool on_metrics_port(const struct request *r)
 /* The second listener has no login, so it has nothing but numbers. */
 static bool allowed_here(const struct request *r)
 {
-    if (!on_metrics_port(r))
+    if (!server_on_metrics_port(r))
         return true;
     return str_is(r->path, "/metrics") || str_is(r->path, "/healthz") || str_is(r->path, "/readyz");
 }
@@ -63,6 +63,11 @@ static bool dispatch(struct request *r)
         reply_problem(r, 404, "not_found", "There is no such path.");
         return false;
     }
+    const char *waiting = atomic_load(&r->http->waiting);
+    if (waiting) {
+        res_waiting(r, waiting);
+        return false;
+    }
     struct buf allow;
     buf_init(&allow, 256);
     r->route = route_find(str_of(r->info->request_method), r->path, r->params, &allow);
@@ -74,7 +79,7 @@ static bool dispatch(struct request *r)
     buf_fini(&allow);
     if (r->route->handler == res_live && wants_websocket(r))
         return ws_admit(r);
-    bool open = r->route->role == ROLE_ANYONE || on_metrics_port(r);
+    bool open = r->route->role == ROLE_ANYONE || server_on_metrics_port(r);
     if (open || (auth_identify(r, (struct str){0}) && auth_allow(r)))
         r->route->handler(r);
     audit_after(r);
@@ -210,22 +215,22 @@ static enum err prepare(struct http *h)
     if (h->static_dir < 0)
         log_warn("http.no_ui", KV("static_dir", c->http_static_dir));
     buf_init(&h->models, 8u << 20);
-    lw_model_json(engine_model(h->parts.engine), &h->models);
-    snprintf(h->models_etag, sizeof h->models_etag, "\"m%016llx\"",
-             (unsigned long long)str_hash(buf_view(&h->models), 1));
-    return h->models.err;
+    return ERR_OK;
 }
 
-enum err http_start(const struct http_parts *parts, struct http **out)
+enum err http_listen(const struct http_parts *parts, struct http **out)
 {
     struct http *h = calloc(1, sizeof *h);
     if (!h)
         return ERR_NOMEM;
     h->parts = *parts;
+    h->parts.engine = NULL;
+    h->parts.pool = NULL;
     h->static_dir = -1;
     atomic_init(&h->parked, 0);
     atomic_init(&h->active, 0);
     atomic_init(&h->stopping, false);
+    atomic_init(&h->waiting, "starting");
     mg_init_library(0);
     enum err e = prepare(h);
     if (!e)
@@ -235,6 +240,39 @@ enum err http_start(const struct http_parts *parts, struct http **out)
         return e;
     }
     ws_register(h);
+    *out = h;
+    return ERR_OK;
+}
+
+void http_waiting(struct http *h, const char *word)
+{
+    atomic_store(&h->waiting, word);
+}
+
+enum err http_serve(struct http *h, struct engine *engine, struct pool *pool)
+{
+    h->parts.engine = engine;
+    h->parts.pool = pool;
+    lw_model_json(engine_model(engine), &h->models);
+    snprintf(h->models_etag, sizeof h->models_etag, "\"m%016llx\"",
+             (unsigned long long)str_hash(buf_view(&h->models), 1));
+    if (h->models.err)
+        return h->models.err;
+    atomic_store(&h->waiting, NULL); /* workers look at the above only after they see this */
+    return ERR_OK;
+}
+
+enum err http_start(const struct http_parts *parts, struct http **out)
+{
+    struct http *h;
+    enum err e = http_listen(parts, &h);
+    if (e)
+        return e;
+    e = http_serve(h, parts->engine, parts->pool);
+    if (e) {
+        http_stop(h);
+        return e;
+    }
     *out = h;
     return ERR_OK;
 }

@@ -22,19 +22,35 @@ struct lw_model {
 
 /* ---- reading ---- */
 
-static enum err read_id(const struct json_node *o, uint16_t *out)
+/* Where the reading stands: what a complaint names. */
+struct reading {
+    struct arena *a;        /* the model's */
+    const char *file;       /* name of the text being read */
+    size_t number;          /* of the object in its list, from 1; 0: none yet */
+    long object, resource;  /* their ids; -1: not known yet */
+    const char *wrong;      /* what is wrong, static text */
+    const char *other_file; /* on a conflict of two files */
+};
+
+static enum err wrong(struct reading *r, enum err e, const char *why)
+{
+    r->wrong = why;
+    return e;
+}
+
+static enum err read_id(struct reading *r, const struct json_node *o, uint16_t *out)
 {
     uint64_t id;
     if (!json_is_u64(json_get(o, "id"), &id))
-        return ERR_INVALID;
+        return wrong(r, ERR_INVALID, "\"id\" must be a number from 0 to 65534");
     if (id >= LW_ID_NONE)
-        return ERR_RANGE;
+        return wrong(r, ERR_RANGE, "\"id\" must be a number from 0 to 65534");
     *out = (uint16_t)id;
     return ERR_OK;
 }
 
 /* An optional text: "" when absent. */
-static enum err read_text(struct arena *a, const struct json_node *o, const char *key,
+static enum err read_text(struct reading *r, const struct json_node *o, const char *key,
                           const char **out)
 {
     const struct json_node *n = json_get(o, key);
@@ -44,66 +60,86 @@ static enum err read_text(struct arena *a, const struct json_node *o, const char
         return ERR_OK;
     }
     if (!json_is_str(n, &s) || !str_utf8_valid(s))
-        return ERR_INVALID;
-    struct str copy = arena_str(a, s);
+        return wrong(r, ERR_INVALID, "name, version, urn, range and units are texts");
+    struct str copy = arena_str(r->a, s);
     if (!copy.p)
-        return ERR_TOOBIG;
+        return wrong(r, ERR_TOOBIG, "the model becomes too big");
     *out = copy.p;
     return ERR_OK;
 }
 
-static enum err read_flag(const struct json_node *o, const char *key, bool *out)
+static enum err read_flag(struct reading *r, const struct json_node *o, const char *key, bool *out)
 {
     const struct json_node *n = json_get(o, key);
     if (!n) {
         *out = false;
         return ERR_OK;
     }
-    return json_is_bool(n, out) ? ERR_OK : ERR_INVALID;
+    return json_is_bool(n, out)
+               ? ERR_OK
+               : wrong(r, ERR_INVALID, "\"multiple\" and \"mandatory\" are true or false");
 }
 
 /* "R", "W", "RW", "E" or "". */
-static enum err read_ops(const struct json_node *o, uint8_t *out)
+static enum err read_ops(struct reading *r, const struct json_node *o, uint8_t *out)
 {
+    static const char why[] = "\"op\" must be \"R\", \"W\", \"RW\", \"E\" or empty";
     struct str s;
     uint8_t ops = 0;
     if (!json_is_str(json_get(o, "op"), &s))
-        return ERR_INVALID;
+        return wrong(r, ERR_INVALID, why);
     for (size_t i = 0; i < s.n; i++) {
         uint8_t bit = s.p[i] == 'R'   ? LW_OP_R
                       : s.p[i] == 'W' ? LW_OP_W
                       : s.p[i] == 'E' ? LW_OP_E
                                       : 0;
         if (!bit || (ops & bit))
-            return ERR_INVALID;
+            return wrong(r, ERR_INVALID, why);
         ops |= bit;
     }
     if ((ops & LW_OP_E) && ops != LW_OP_E)
-        return ERR_INVALID;
+        return wrong(r, ERR_INVALID, why);
     *out = ops;
     return ERR_OK;
 }
 
-static enum err read_resource(struct arena *a, const struct json_node *o,
-                              struct lw_resource_model *r)
+/* What is executed has no value, so its type may be left out. */
+static enum err read_type(struct reading *r, const struct json_node *o, uint8_t ops,
+                          enum lw_type *out)
 {
-    struct str type;
-    enum err e = read_id(o, &r->id);
+    const struct json_node *n = json_get(o, "type");
+    struct str word = STR("none");
+    if (!(ops == LW_OP_E && !n) && !json_is_str(n, &word))
+        return wrong(r, ERR_INVALID, "\"type\" is missing");
+    if (!lw_type_from(word, out))
+        return wrong(r, ERR_INVALID,
+                     "\"type\" must be string, integer, unsigned, float, boolean, opaque, time, "
+                     "objlnk or corelnk");
+    if ((ops == LW_OP_E) != (*out == LW_NONE))
+        return wrong(r, ERR_INVALID, "what is executed has no type, all else has one");
+    return ERR_OK;
+}
+
+static enum err read_resource(struct reading *r, const struct json_node *o,
+                              struct lw_resource_model *res)
+{
+    r->resource = -1;
+    enum err e = read_id(r, o, &res->id);
+    if (e)
+        return e;
+    r->resource = res->id;
+    e = read_ops(r, o, &res->ops);
     if (!e)
-        e = read_ops(o, &r->ops);
+        e = read_flag(r, o, "multiple", &res->multiple);
     if (!e)
-        e = read_flag(o, "multiple", &r->multiple);
+        e = read_flag(r, o, "mandatory", &res->mandatory);
     if (!e)
-        e = read_flag(o, "mandatory", &r->mandatory);
+        e = read_text(r, o, "name", &res->name);
     if (!e)
-        e = read_text(a, o, "name", &r->name);
+        e = read_text(r, o, "range", &res->range);
     if (!e)
-        e = read_text(a, o, "range", &r->range);
-    if (!e)
-        e = read_text(a, o, "units", &r->units);
-    if (!e && (!json_is_str(json_get(o, "type"), &type) || !lw_type_from(type, &r->type)))
-        e = ERR_INVALID;
-    return e;
+        e = read_text(r, o, "units", &res->units);
+    return e ? e : read_type(r, o, res->ops, &res->type);
 }
 
 static int by_resource_id(const void *a, const void *b)
@@ -118,94 +154,182 @@ static int by_object_id(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-static enum err read_resources(struct arena *a, const struct json_node *list,
+static enum err read_resources(struct reading *r, const struct json_node *list,
                                struct lw_object_model *o)
 {
     if (!list || list->kind != JSON_ARRAY)
-        return ERR_INVALID;
+        return wrong(r, ERR_INVALID, "\"resources\" must be a list");
     if (list->n > MODEL_RESOURCES)
-        return ERR_TOOBIG;
-    struct lw_resource_model *v = arena_calloc(a, list->n + 1, sizeof *v);
+        return wrong(r, ERR_TOOBIG, "too many resources");
+    struct lw_resource_model *v = arena_calloc(r->a, list->n + 1, sizeof *v);
     if (!v)
-        return ERR_TOOBIG;
+        return wrong(r, ERR_TOOBIG, "the model becomes too big");
     size_t n = 0;
     for (const struct json_node *it = list->child; it; it = it->next) {
-        enum err e = read_resource(a, it, &v[n++]);
+        enum err e = read_resource(r, it, &v[n++]);
         if (e)
             return e;
     }
     qsort(v, n, sizeof *v, by_resource_id);
     for (size_t i = 1; i < n; i++)
-        if (v[i].id == v[i - 1].id)
-            return ERR_CONFLICT;
+        if (v[i].id == v[i - 1].id) {
+            r->resource = v[i].id;
+            return wrong(r, ERR_CONFLICT, "defined twice");
+        }
+    r->resource = -1;
     o->resources = v;
     o->n_resources = n;
     return ERR_OK;
 }
 
-static enum err read_object(struct arena *a, const struct json_node *node,
+static enum err read_object(struct reading *r, const struct json_node *node,
                             struct lw_object_model *o)
 {
-    enum err e = read_id(node, &o->id);
+    r->object = r->resource = -1;
+    r->number++;
+    enum err e = read_id(r, node, &o->id);
+    if (e)
+        return e;
+    r->object = o->id;
+    e = read_flag(r, node, "multiple", &o->multiple);
     if (!e)
-        e = read_flag(node, "multiple", &o->multiple);
+        e = read_flag(r, node, "mandatory", &o->mandatory);
     if (!e)
-        e = read_flag(node, "mandatory", &o->mandatory);
+        e = read_text(r, node, "name", &o->name);
     if (!e)
-        e = read_text(a, node, "name", &o->name);
+        e = read_text(r, node, "version", &o->version);
     if (!e)
-        e = read_text(a, node, "version", &o->version);
+        e = read_text(r, node, "urn", &o->urn);
     if (!e)
-        e = read_text(a, node, "urn", &o->urn);
-    if (!e)
-        e = read_resources(a, json_get(node, "resources"), o);
+        e = read_resources(r, json_get(node, "resources"), o);
     return e;
 }
 
-static enum err read_model(const struct json_node *root, struct lw_model *m)
+/* The objects of one text, sorted. */
+static enum err read_objects(struct reading *r, const struct json_node *root, struct lw_model *m)
 {
     const struct json_node *list = json_get(root, "objects");
     if (!list || list->kind != JSON_ARRAY)
-        return ERR_INVALID;
+        return wrong(r, ERR_INVALID, "\"objects\" must be a list");
     if (list->n > MODEL_OBJECTS)
-        return ERR_TOOBIG;
-    m->objects = arena_calloc(&m->arena, list->n + 1, sizeof *m->objects);
+        return wrong(r, ERR_TOOBIG, "too many objects");
+    m->objects = arena_calloc(r->a, list->n + 1, sizeof *m->objects);
     if (!m->objects)
-        return ERR_TOOBIG;
+        return wrong(r, ERR_TOOBIG, "the model becomes too big");
+    m->n = 0;
     for (const struct json_node *it = list->child; it; it = it->next) {
-        enum err e = read_object(&m->arena, it, &m->objects[m->n++]);
+        struct lw_object_model *o = &m->objects[m->n++];
+        enum err e = read_object(r, it, o);
+        o->origin = r->file;
         if (e)
             return e;
     }
     qsort(m->objects, m->n, sizeof *m->objects, by_object_id);
     for (size_t i = 1; i < m->n; i++)
-        if (m->objects[i].id == m->objects[i - 1].id)
-            return ERR_CONFLICT;
+        if (m->objects[i].id == m->objects[i - 1].id) {
+            r->object = m->objects[i].id;
+            return wrong(r, ERR_CONFLICT, "defined twice");
+        }
+    return ERR_OK;
+}
+
+static enum err read_text_of_model(struct reading *r, struct str json, struct lw_model *m)
+{
+    struct arena tree;
+    struct json_node *root;
+    r->number = 0;
+    r->object = r->resource = -1;
+    arena_init(&tree, 64 << 10, MODEL_BYTES * 4);
+    enum err e = json_parse(&tree, json, MODEL_NODES, &root);
+    if (e)
+        wrong(r, e, "not valid JSON");
+    else
+        e = read_objects(r, root, m);
+    arena_fini(&tree);
+    return e;
+}
+
+/* Two sorted lists become one. An object of the built-in model gives way, another one does not. */
+static enum err merge(struct reading *r, struct lw_model *m, const struct lw_model *more)
+{
+    struct lw_object_model *v = arena_calloc(r->a, m->n + more->n + 1, sizeof *v);
+    if (!v)
+        return wrong(r, ERR_TOOBIG, "the model becomes too big");
+    size_t n = 0, i = 0, k = 0;
+    while (i < m->n || k < more->n) {
+        const struct lw_object_model *old = i < m->n ? &m->objects[i] : NULL;
+        const struct lw_object_model *new = k < more->n ? &more->objects[k] : NULL;
+        int order = !old ? 1 : !new ? -1 : by_object_id(old, new);
+        if (order == 0 && old->origin) {
+            r->object = old->id;
+            r->other_file = old->origin;
+            return wrong(r, ERR_CONFLICT, "already defined");
+        }
+        v[n++] = order < 0 ? *old : *new;
+        i += order <= 0;
+        k += order >= 0;
+    }
+    m->objects = v;
+    m->n = n;
+    return ERR_OK;
+}
+
+/* "site.json: object 26241, resource 5: ..." */
+static void complain(const struct reading *r, struct buf *why)
+{
+    buf_printf(why, "%s: ", r->file ? r->file : "built-in model");
+    if (r->object >= 0)
+        buf_printf(why, "object %ld%s", r->object, r->resource >= 0 ? ", " : ": ");
+    else if (r->number)
+        buf_printf(why, "object number %zu: ", r->number);
+    if (r->resource >= 0)
+        buf_printf(why, "resource %ld: ", r->resource);
+    buf_puts(why, r->wrong ? r->wrong : "cannot be read");
+    if (r->other_file)
+        buf_printf(why, " in %s", r->other_file);
+}
+
+enum err lw_model_load(const struct lw_model_text *texts, size_t n, struct lw_model **out,
+                       struct buf *why)
+{
+    struct lw_model *m = calloc(1, sizeof *m);
+    if (!m)
+        return ERR_NOMEM;
+    arena_init(&m->arena, 16 << 10, MODEL_BYTES);
+    struct reading r = {.a = &m->arena, .object = -1, .resource = -1};
+    struct str builtin = str_make((const char *)lw_model_data, lw_model_data_size);
+    enum err e = read_text_of_model(&r, builtin, m);
+    for (size_t i = 0; i < n && !e; i++) {
+        struct lw_model more = {.n = 0};
+        r.file = arena_str(r.a, str_of(texts[i].name)).p;
+        e = r.file ? read_text_of_model(&r, texts[i].json, &more)
+                   : wrong(&r, ERR_TOOBIG, "the model becomes too big");
+        if (!e)
+            e = merge(&r, m, &more);
+    }
+    if (e) {
+        complain(&r, why);
+        lw_model_free(m);
+        return e;
+    }
+    *out = m;
     return ERR_OK;
 }
 
 enum err lw_model_parse(struct str json, struct lw_model **out)
 {
-    struct arena tree;
-    arena_init(&tree, 64 << 10, MODEL_BYTES * 4);
     struct lw_model *m = calloc(1, sizeof *m);
-    enum err e = ERR_NOMEM;
-    struct json_node *root;
     if (!m)
-        goto out;
+        return ERR_NOMEM;
     arena_init(&m->arena, 16 << 10, MODEL_BYTES);
-    e = json_parse(&tree, json, MODEL_NODES, &root);
-    if (e)
-        goto out;
-    e = read_model(root, m);
-    if (e)
-        goto out;
+    struct reading r = {.a = &m->arena};
+    enum err e = read_text_of_model(&r, json, m);
+    if (e) {
+        lw_model_free(m);
+        return e;
+    }
     *out = m;
-    m = NULL;
-out:
-    lw_model_free(m);
-    arena_fini(&tree);
-    return e;
+    return ERR_OK;
 }
 
 enum err lw_model_builtin(struct lw_model **out)

@@ -1,7 +1,7 @@
 /* model.h - the object model: names, operations and types of every known object and resource.
  *
- * Read once from JSON (server/lwm2m/objects.json is built in; the registry's facts) and immutable
- * afterwards, so every thread may look things up. */
+ * Read once from JSON (server/lwm2m/objects.json is built in: the registry's facts; a site adds its
+ * own, docs/extending.md) and immutable afterwards, so every thread may look things up. */
 #ifndef BRAID_LWM2M_MODEL_H
 #define BRAID_LWM2M_MODEL_H
 
@@ -23,6 +23,7 @@ struct lw_object_model {
     uint16_t id;
     bool multiple, mandatory;
     const char *name, *version, *urn;
+    const char *origin;                        /* the file that defines it; NULL: built in */
     const struct lw_resource_model *resources; /* sorted by id */
     size_t n_resources;
 };
@@ -33,6 +34,16 @@ struct lw_model; /* opaque, immutable */
  * shape.  The caller frees. */
 MUST_CHECK enum err lw_model_builtin(struct lw_model **out);
 MUST_CHECK enum err lw_model_parse(struct str json, struct lw_model **out);
+/* lw_model_load merges texts of that shape over the built-in definitions: an object of theirs
+ * replaces the built-in one of the same id as a whole; two texts may not define the same object
+ * (ERR_CONFLICT).  On failure `why` is one sentence: which file, object and resource, and what is
+ * wrong with it. */
+struct lw_model_text {
+    const char *name;
+    struct str json;
+};
+MUST_CHECK enum err lw_model_load(const struct lw_model_text *texts, size_t n,
+                                  struct lw_model **out, struct buf *why);
 void lw_model_free(struct lw_model *m);
 
 const struct lw_object_model *lw_model_object(const struct lw_model *m, uint16_t object);

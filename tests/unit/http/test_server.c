@@ -108,8 +108,8 @@ static void a_running_server_says_so_without_a_login(void **state)
     struct server *s = *state;
     assert_int_equal(ask(s, "GET /healthz" API, ""), 200);
     assert_int_equal(ask(s, "GET /readyz" API, ""), 200);
-    assert_true(
-        said(s, "{\"broker\":{\"sparkplug\":\"up\",\"lwm2m\":\"up\"},\"database\":\"up\"}"));
+    assert_true(said(s, "{\"state\":\"active\",\"broker\":{\"sparkplug\":\"up\",\"lwm2m\":\"up\"},"
+                        "\"database\":\"up\"}"));
     world.health.lwm2m_up = false;
     assert_int_equal(ask(s, "GET /readyz" API, ""), 503);
     assert_true(said(s, "\"code\":\"not_ready\"") && said(s, "\"lwm2m\":\"down\"") &&
@@ -810,12 +810,38 @@ static void stopping_ends_parked_commands_and_live_clients(void **state)
     assert_int_equal(http_start(&parts, &s->http), ERR_OK); /* for the teardown */
 }
 
+static void before_its_turn_a_server_is_alive_but_not_ready(void **state)
+{
+    struct server *s = *state;
+    http_stop(s->http);
+    struct http_parts parts = {&s->config, s->metrics, NULL, NULL};
+    assert_int_equal(http_listen(&parts, &s->http), ERR_OK);
+    s->port = http_port(s->http);
+    assert_int_equal(ask(s, "GET /healthz" API, ""), 200);
+    assert_int_equal(ask(s, "GET /readyz" API, ""), 503);
+    assert_true(said(s, "\"state\":\"starting\""));
+    http_waiting(s->http, "standby");
+    assert_int_equal(ask(s, "GET /readyz" API, ""), 503);
+    assert_true(said(s, "\"state\":\"standby\"") && said(s, "Retry-After"));
+    assert_int_equal(ask(s, "GET /api/v1/devices" API, ""), 503);
+    assert_int_equal(ask(s, "GET /metrics" API, ""), 503); /* needs a login, and so the database */
+    assert_int_equal(ask(s, "GET /" API, ""), 503);
+    s->port = s->http->metrics_port;
+    assert_int_equal(ask(s, "GET /metrics" API, ""), 200);
+    s->port = http_port(s->http);
+    assert_int_equal(http_serve(s->http, NULL, NULL), ERR_OK);
+    assert_int_equal(ask(s, "GET /readyz" API, ""), 200);
+    assert_true(said(s, "\"state\":\"active\""));
+    assert_int_equal(ask(s, "GET /api/v1/devices" API, ""), 401);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_running_server_says_so_without_a_login),
+        CASE(before_its_turn_a_server_is_alive_but_not_ready),
         CASE(every_answer_carries_the_security_headers),
         CASE(without_a_login_the_api_answers_401_as_a_problem),
         CASE(each_role_may_do_its_own_and_no_more),

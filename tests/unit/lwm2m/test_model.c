@@ -187,6 +187,71 @@ static void unsorted_definitions_are_sorted(void **state)
     lw_model_free(m);
 }
 
+/* A model of the built-in definitions and two texts, "a.json" and "b.json" (NULL: none). */
+static enum err load_two(const char *a, const char *b, struct lw_model **out, char why[200])
+{
+    struct lw_model_text texts[2] = {{"a.json", str_of(a)}, {"b.json", str_of(b ? b : "")}};
+    struct buf words;
+    buf_init(&words, 4096);
+    *out = NULL;
+    enum err e = lw_model_load(texts, b ? 2 : 1, out, &words);
+    const char *text = buf_text(&words);
+    snprintf(why, 200, "%s", text ? text : "");
+    buf_fini(&words);
+    return e;
+}
+
+#define SITE(id, resources)                                                                        \
+    "{\"objects\":[{\"id\":" id ",\"name\":\"Site\",\"resources\":[" resources "]}]}"
+
+static void objects_of_a_site_join_the_builtin_ones(void **state)
+{
+    struct lw_model *m;
+    char why[200];
+    const char *a = SITE("26241", RESOURCE("1", "RW", "float") ",{\"id\":2,\"op\":\"E\"}");
+    assert_int_equal(load_two(a, SITE("3", RESOURCE("0", "R", "string")), &m, why), ERR_OK);
+    assert_string_equal(why, "");
+    assert_int_equal(lw_model_count(m), lw_model_count(*state) + 1);
+    assert_int_equal(lw_model_resource(m, 26241, 1)->type, LW_FLOAT);
+    assert_int_equal(lw_model_resource(m, 26241, 2)->type, LW_NONE);
+    assert_string_equal(lw_model_object(m, 26241)->origin, "a.json");
+    assert_string_equal(lw_model_object(m, 3)->name, "Site"); /* replaced as a whole */
+    assert_int_equal(lw_model_object(m, 3)->n_resources, 1);
+    assert_null(lw_model_object(m, 3303)->origin);
+    for (size_t i = 1; i < lw_model_count(m); i++)
+        assert_true(lw_model_at(m, i - 1)->id < lw_model_at(m, i)->id);
+    lw_model_free(m);
+}
+
+static void a_mistake_in_a_site_s_objects_is_named_with_its_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b, *why;
+    } bad[] = {
+        {"{", NULL, "a.json: not valid JSON"},
+        {"{}", NULL, "a.json: \"objects\" must be a list"},
+        {SITE("70000", ""), NULL,
+         "a.json: object number 1: \"id\" must be a number from 0 to 65534"},
+        {SITE("26241", RESOURCE("5", "X", "float")), NULL,
+         "a.json: object 26241, resource 5: \"op\" must be \"R\", \"W\", \"RW\", \"E\" or empty"},
+        {SITE("26241", RESOURCE("5", "E", "float")), NULL,
+         "a.json: object 26241, resource 5: what is executed has no type, all else has one"},
+        {SITE("26241", "{\"id\":5,\"op\":\"R\"}"), NULL,
+         "a.json: object 26241, resource 5: \"type\" is missing"},
+        {SITE("26241", RESOURCE("5", "R", "time") "," RESOURCE("5", "R", "time")), NULL,
+         "a.json: object 26241, resource 5: defined twice"},
+        {SITE("26241", ""), SITE("26241", ""), "b.json: object 26241: already defined in a.json"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct lw_model *m;
+        char why[200];
+        assert_int_not_equal(load_two(bad[i].a, bad[i].b, &m, why), ERR_OK);
+        assert_string_equal(why, bad[i].why);
+        assert_null(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +264,8 @@ int main(void)
         cmocka_unit_test(empty_model_is_a_model),
         cmocka_unit_test(bad_definitions_are_refused),
         cmocka_unit_test(unsorted_definitions_are_sorted),
+        cmocka_unit_test(objects_of_a_site_join_the_builtin_ones),
+        cmocka_unit_test(a_mistake_in_a_site_s_objects_is_named_with_its_place),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
