@@ -82,7 +82,8 @@ withStack('take-over', { devices: count }, (stack) => {
   test('the dead one comes back as the standby, and a stop hands over as well', async () => {
     stack.server.isReady = async () => (await (await fetch(`${stack.url}/readyz`)).json()).state === 'standby';
     await stack.server.start();
-    await standby.stop();
+    assert.deepEqual(await standby.stop(), { code: 0, signal: null });
+    assert.doesNotMatch(standby.log(), /Sanitizer|runtime error:/);
     await until(async () => (await fetch(`${stack.url}/readyz`)).status === 200, limit, 'ready again');
     await until(async () => (await read(stack.url)).status === 200, limit);
     assert.match(stack.server.log(), /server\.taking_over/);
