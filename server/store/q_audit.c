@@ -60,9 +60,7 @@ enum err q_audit_list(struct pg *db, const struct q_audit_filter *f, struct q_pa
     json_open(j, '[');
     for (size_t i = 0; i < pg_rows(r) && i < k.n; i++)
         put_entry(j, r, i);
-    json_close(j);
-    q_key_close(&k, r, A_AT, A_ID, j);
-    json_close(j);
+    q_key_close(&k, r, A_AT, A_ID, j); /* closes the list */
     pg_result_free(r);
     return ERR_OK;
 }
