@@ -12,6 +12,7 @@ struct mailbox {
     struct mail *first, **end;
     size_t n, limit;
     bool closed;
+    int refs;
 };
 
 struct mailbox *mailbox_new(size_t limit)
@@ -28,12 +29,26 @@ struct mailbox *mailbox_new(size_t limit)
     pthread_condattr_destroy(&mono);
     b->end = &b->first;
     b->limit = limit;
+    b->refs = 1;
+    return b;
+}
+
+struct mailbox *mailbox_ref(struct mailbox *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->refs++;
+    pthread_mutex_unlock(&b->lock);
     return b;
 }
 
 void mailbox_free(struct mailbox *b)
 {
     if (!b)
+        return;
+    pthread_mutex_lock(&b->lock);
+    bool last = --b->refs == 0;
+    pthread_mutex_unlock(&b->lock);
+    if (!last)
         return;
     pthread_cond_destroy(&b->room);
     pthread_cond_destroy(&b->arrived);

@@ -20,7 +20,10 @@ struct mailbox; /* opaque */
 
 /* mailbox_new makes a box for at most `limit` waiting messages; NULL without memory. */
 struct mailbox *mailbox_new(size_t limit);
-/* mailbox_free expects no user left; messages still inside are the caller's to drain before. */
+/* mailbox_ref keeps the box (closed or not) for one more mailbox_free. */
+struct mailbox *mailbox_ref(struct mailbox *b);
+/* mailbox_free drops a reference; with the last one no user may be left.  Messages still inside
+ * are the owner's to drain before. */
 void mailbox_free(struct mailbox *b);
 
 /* mailbox_try_put hands `m` over: ERR_OK, or ERR_FULL / ERR_CLOSED and the caller keeps it.  Any

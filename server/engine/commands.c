@@ -341,7 +341,7 @@ static void publish(struct command *c)
 }
 
 struct armed {
-    struct shard *shard;
+    struct mailbox *box; /* referenced: the writer outlives the engine */
     struct letter_armed *letter;
 };
 
@@ -349,8 +349,9 @@ static void on_armed(void *arg, enum err result) /* writer's thread */
 {
     struct armed *a = arg;
     a->letter->result = result;
-    if (mailbox_force_put(a->shard->box, &a->letter->letter.mail))
+    if (mailbox_force_put(a->box, &a->letter->letter.mail))
         free(a->letter);
+    mailbox_free(a->box);
     free(a);
 }
 
@@ -367,10 +368,19 @@ static void arm(struct command *c)
     l->letter.kind = LETTER_ARMED;
     l->device_id = c->device->id;
     memcpy(l->command_id, c->id, sizeof l->command_id);
-    *a = (struct armed){s, l};
+    *a = (struct armed){mailbox_ref(s->box), l};
     c->arming = true;
     c->sent_ms = s->now.utc_ms;
     store_state(c, NULL, 0, on_armed, a, "sent");
+}
+
+/* The row says `sent`, but nothing went out: back to `queued`, or a restart would call it unknown.
+ */
+static void disarm(struct command *c)
+{
+    c->arming = false;
+    c->sent_ms = 0;
+    progress(c, true);
 }
 
 void commands_armed(struct shard *s, const struct letter_armed *l)
@@ -384,7 +394,20 @@ void commands_armed(struct shard *s, const struct letter_armed *l)
         finish(c, CMD_EV_REFUSE, "the command could not be recorded before sending");
     else
         publish(c);
+    c = command_find(d, str_of(l->command_id));
+    if (c && c->state == CMD_QUEUED) /* the broker was lost meanwhile */
+        disarm(c);
     device_settle(d);
+}
+
+void commands_disarm(struct device *d)
+{
+    list_each(it, &d->commands)
+    {
+        struct command *c = list_entry(it, struct command, node);
+        if (c->arming)
+            disarm(c);
+    }
 }
 
 static bool has_strand(const struct command *c)
@@ -512,7 +535,10 @@ enum err command_restore(struct device *d, const struct load_command *l)
             progress(c, true);
         return ERR_OK;
     }
-    finish(c, CMD_EV_LOSE, "Braid restarted after sending it; the answer was not seen");
+    if (c->state == CMD_ACCEPTED)
+        finish(c, CMD_EV_SUCCEED, "accepted; Braid restarted before the effect was seen");
+    else
+        finish(c, CMD_EV_LOSE, "Braid restarted after sending it; the answer was not seen");
     return ERR_OK;
 }
 

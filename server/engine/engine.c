@@ -98,6 +98,7 @@ enum err engine_start(const struct engine_parts *parts, struct engine **out)
         sessions_stop(e);
         if (e->shards)
             stop_shards(e);
+        sessions_free(e);
         engine_free(e);
         return err;
     }
@@ -114,6 +115,7 @@ void engine_stop(struct engine *e)
         usleep(10000);
     sessions_stop(e);
     stop_shards(e);
+    sessions_free(e);
     engine_free(e);
 }
 

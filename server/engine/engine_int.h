@@ -320,7 +320,10 @@ MUST_CHECK enum err ask_wait(struct ask *a, uint32_t wait_ms);
 
 /* sessions.c: the two broker connections */
 MUST_CHECK enum err sessions_start(struct engine *e);
+/* sessions_stop ends both; the shards may go on: what they publish is refused as without a broker.
+ * sessions_free when the shards are gone. */
 void sessions_stop(struct engine *e);
+void sessions_free(struct engine *e);
 /* route_name finds whose message a topic is (endpoint or edge node id); .p NULL: nobody's. */
 struct str route_name(struct str topic);
 /* sessions_send publishes an LwM2M downlink of a command so that its PUBACK comes back. */
@@ -384,6 +387,8 @@ void commands_see_lwm2m(struct device *d, const struct lw_entry *e);
 void commands_see_metric(struct device *d, const struct spb_sample *s, struct point *p);
 void commands_see_birth(struct device *d);
 void commands_armed(struct shard *s, const struct letter_armed *l);
+/* At the end of the shard: what was marked sent but never went out is queued again. */
+void commands_disarm(struct device *d);
 void commands_puback(struct shard *s, const struct letter_puback *l);
 enum err commands_cancel(struct device *d, struct str id);
 void commands_tick(struct device *d);

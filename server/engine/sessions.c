@@ -389,13 +389,16 @@ void sessions_stop(struct engine *e)
         if (mqtt_publish(e->sp, str_of(e->host.topic), buf_view(&payload), 1, true, NULL))
             log_warn("sparkplug.state_death_not_published");
         buf_fini(&payload);
-        mqtt_stop(e->sp, 2000);
-        e->sp = NULL;
+        mqtt_close(e->sp, 2000);
     }
     publisher_close(e->publisher);
-    if (e->lw) {
-        mqtt_stop(e->lw, 2000);
-        e->lw = NULL;
-    }
+    mqtt_close(e->lw, 2000);
+}
+
+void sessions_free(struct engine *e)
+{
+    mqtt_free(e->sp);
+    mqtt_free(e->lw);
+    e->sp = e->lw = NULL;
     forget_pubacks(e);
 }

@@ -234,6 +234,9 @@ static void run(void *arg)
     shard_flush_samples(s);
     survey(s);
     store_latest(s);
+    size_t it = 0;
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
+        commands_disarm(d);
 }
 
 enum err shard_start(struct shard *s)

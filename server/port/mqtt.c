@@ -577,7 +577,7 @@ static void ring(const struct mqtt *m)
     (void)done; /* full means it rings already */
 }
 
-void mqtt_stop(struct mqtt *m, uint32_t flush_ms)
+void mqtt_close(struct mqtt *m, uint32_t flush_ms)
 {
     if (!m)
         return;
@@ -585,7 +585,17 @@ void mqtt_stop(struct mqtt *m, uint32_t flush_ms)
     atomic_store(&m->stopping, true);
     ring(m);
     thread_join(&m->thread);
+}
+
+void mqtt_free(struct mqtt *m)
+{
     destroy(m);
+}
+
+void mqtt_stop(struct mqtt *m, uint32_t flush_ms)
+{
+    mqtt_close(m, flush_ms);
+    mqtt_free(m);
 }
 
 static enum err from_rc(int rc)

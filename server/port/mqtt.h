@@ -48,6 +48,10 @@ MUST_CHECK enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_h
 /* mqtt_stop sends DISCONNECT (the broker then forgets the will), waits for the thread, frees.
  * Publishes made before are flushed for at most `flush_ms`. */
 void mqtt_stop(struct mqtt *m, uint32_t flush_ms);
+/* mqtt_close and mqtt_free are the two halves of mqtt_stop, for an owner whose other threads may
+ * still publish: after mqtt_close they get ERR_BROKER; mqtt_free once they are gone. */
+void mqtt_close(struct mqtt *m, uint32_t flush_ms);
+void mqtt_free(struct mqtt *m);
 
 MUST_CHECK enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no_local);
 /* mqtt_publish queues a message; any thread, never blocks on the network.  *mid (may be NULL)

@@ -87,11 +87,12 @@ static const char *const sql[STORE_STMT_COUNT] = {
         "INSERT INTO timeline_event (device_id, at, kind, strand, text, detail) "
         "SELECT id, at_ms($2::bigint), $3, $4, $5, $6::json FROM device WHERE id = $1::bigint "
         "ON CONFLICT DO NOTHING",
-    [ST_COMMAND_STATE] =
-        "UPDATE command SET state = $2, why = $3, sent_at = coalesce(at_ms($4::bigint), sent_at), "
-        "finished_at = at_ms($5::bigint), result = coalesce($6::json, result), "
-        "token = coalesce($7, token) "
-        "WHERE id = $1::uuid AND (finished_at IS NULL OR $5::bigint IS NOT NULL)",
+    [ST_COMMAND_STATE] = "UPDATE command SET state = $2, why = $3, "
+                         "sent_at = CASE WHEN $2 = 'queued' THEN at_ms($4::bigint) "
+                         "ELSE coalesce(at_ms($4::bigint), sent_at) END, "
+                         "finished_at = at_ms($5::bigint), result = coalesce($6::json, result), "
+                         "token = coalesce($7, token) "
+                         "WHERE id = $1::uuid AND (finished_at IS NULL OR $5::bigint IS NOT NULL)",
 };
 
 struct statement statement_get(enum store_stmt s)

@@ -83,10 +83,16 @@ enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, 
     return ERR_OK;
 }
 
-void mqtt_stop(struct mqtt *m, uint32_t flush_ms)
+void mqtt_close(struct mqtt *m, uint32_t flush_ms)
 {
     (void)flush_ms;
-    m->up = false;
+    if (m)
+        m->up = false;
+}
+
+void mqtt_free(struct mqtt *m)
+{
+    (void)m;
 }
 
 enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no_local)

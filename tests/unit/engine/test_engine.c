@@ -175,6 +175,39 @@ static void a_waiter_gets_the_answer_of_its_command(void **state)
     stop(&f);
 }
 
+static void a_command_whose_broker_is_lost_before_it_goes_out_is_queued_again(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    world.hold = true;
+    post(&f, "{\"op\":\"execute\",\"path\":\"/3/0/4\"}");
+    assert_non_null(world_wait(STORED, "|sent"));
+    world.lw.up = false;
+    world_commit(ERR_OK);
+    assert_non_null(world_wait(STORED, "|queued|NULL|NULL"));
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    stop(&f);
+}
+
+static void a_command_that_was_marked_but_not_sent_at_a_stop_is_queued_again(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    world.hold = true;
+    post(&f, "{\"op\":\"execute\",\"path\":\"/3/0/4\"}");
+    assert_non_null(world_wait(STORED, "|sent"));
+    engine_stop(f.engine);
+    f.engine = NULL;
+    world_commit(ERR_OK); /* the writer lives longer than the engine */
+    assert_non_null(world_find(STORED, "|queued|NULL|NULL"));
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    stop(&f);
+}
+
 static const struct load_device known = {.id = 1,
                                          .endpoint = STR("dev-1"),
                                          .status = STR("online"),
@@ -232,6 +265,19 @@ static void after_a_restart_a_sent_execute_is_unknown_and_never_sent_again(void 
     world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
     assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/update"));
     assert_null(world_find(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    stop(&f);
+}
+
+static void a_write_that_was_accepted_before_a_restart_has_succeeded(void **state)
+{
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    (void)state;
+    restore(&r, &c, "write", "{\"op\":\"write\",\"path\":\"/1/0/1\",\"value\":60}");
+    c.state = str_of("accepted");
+    start(&f);
+    assert_non_null(world_wait(STORED, "|succeeded|accepted; Braid restarted"));
     stop(&f);
 }
 
@@ -318,6 +364,9 @@ int main(void)
         cmocka_unit_test(a_registration_that_cannot_be_stored_is_refused),
         cmocka_unit_test(an_execute_is_marked_sent_before_it_goes_out),
         cmocka_unit_test(an_execute_that_cannot_be_recorded_is_not_sent),
+        cmocka_unit_test(a_command_whose_broker_is_lost_before_it_goes_out_is_queued_again),
+        cmocka_unit_test(a_command_that_was_marked_but_not_sent_at_a_stop_is_queued_again),
+        cmocka_unit_test(a_write_that_was_accepted_before_a_restart_has_succeeded),
         cmocka_unit_test(a_waiter_gets_the_answer_of_its_command),
         cmocka_unit_test(after_a_restart_a_sent_read_is_sent_again),
         cmocka_unit_test(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),
