@@ -20,7 +20,9 @@ static const struct {
     {res_command_post, "command"},        {res_command_cancel, "command_cancel"},
     {res_user_post, "user_add"},          {res_user_delete, "user_delete"},
     {res_user_password, "user_password"}, {res_token_post, "token_add"},
-    {res_token_delete, "token_delete"},
+    {res_token_delete, "token_delete"},   {res_device_labels_put, "device_labels"},
+    {res_labels_bulk, "device_labels"},   {res_group_post, "group_add"},
+    {res_group_rename, "group_rename"},   {res_group_delete, "group_delete"},
 };
 
 static void record(struct request *r, const char *action, struct str target, struct str detail,

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/json_out.h"
 #include "codec/json_in.h"
+#include "store/labels.h"
 #include "store/queries.h"
 
 #include <stdatomic.h>
@@ -110,6 +111,8 @@ struct request {
 struct str request_header(const struct request *r, const char *name); /* .p NULL: not there */
 /* request_query finds a decoded parameter; .p NULL: not there, or not UTF-8. */
 struct str request_query(struct request *r, const char *name);
+/* request_query_at: the i-th of several parameters of one name. */
+struct str request_query_at(struct request *r, const char *name, size_t i);
 /* request_number reads an integer parameter within lo..hi; false after answering 400. */
 bool request_number(struct request *r, const char *name, int64_t def, int64_t lo, int64_t hi,
                     int64_t *out);
@@ -130,12 +133,14 @@ struct pg *request_db(struct request *r);
 void request_db_end(struct request *r);
 /* request_endpoint checks the {endpoint} of the path; false after answering 404. */
 bool request_endpoint(struct request *r);
+/* request_if_match reads the one version If-Match names; .p NULL: any will do. */
+struct str request_if_match(const struct request *r);
 /* request_same_origin: the Origin header is absent or names the host that was asked for. */
 bool request_same_origin(const struct request *r);
 void request_init(struct request *r, struct http *h, struct mg_connection *conn);
 void request_fini(struct request *r);
 /* The pure pieces, for tests. */
-struct str query_find(struct arena *a, struct str query, const char *name);
+struct str query_find(struct arena *a, struct str query, const char *name, size_t skip);
 struct str cookie_find(struct str header, const char *name);
 bool origin_matches(struct str origin, struct str host);
 bool address_trusted(const char *list, const char *address);
@@ -146,6 +151,8 @@ struct json_out *reply_json(struct request *r, int status);
 void reply_empty(struct request *r, int status);
 void reply_header(struct request *r, const char *name, const char *value);
 void reply_cacheable(struct request *r, const char *etag, const char *cache_control);
+/* reply_version adds the ETag of one version, as request_if_match reads it. */
+void reply_version(struct request *r, const char *version);
 /* reply_problem answers application/problem+json; `code` is the stable word. */
 void reply_problem(struct request *r, int status, const char *code, const char *detail);
 /* reply_problem_open: the same, left open for members of one's own; close with json_close. */
@@ -199,6 +206,23 @@ void audit_after(struct request *r);
 MUST_CHECK enum err login_new(struct login **out);
 void login_free(struct login *l);
 
+/* ---- fleet_filter.c ---- */
+#define FILTER_TERMS_MAX 16
+/* Which devices: live terms are answered by the shards, durable ones by SQL. */
+struct fleet_filter {
+    struct str search, status; /* .n 0: any */
+    struct label_want want[FILTER_TERMS_MAX];
+    size_t n_want;
+};
+/* filter_query reads search, status, tag and group of the query; filter_body the same members of a
+ * JSON object (tag and group: a text or a list of texts).  false after answering. */
+bool filter_query(struct request *r, struct fleet_filter *out);
+bool filter_body(struct request *r, const struct json_node *o, struct fleet_filter *out);
+/* filter_rows keeps the rows that match in front and counts them; false after answering. */
+bool filter_rows(struct request *r, const struct fleet_filter *f, struct engine_rows *rows,
+                 size_t *n);
+struct str filter_lower(struct arena *a, struct str s); /* ASCII, as in the rows' search text */
+
 /* ---- static.c ---- */
 int static_open(const char *dir); /* descriptor or -1 */
 void static_serve(struct request *r);
@@ -229,6 +253,9 @@ http_handler res_users, res_user_post, res_user_delete, res_user_password;
 http_handler res_tokens, res_token_post, res_token_delete;
 http_handler res_audit;
 void res_waiting(struct request *r, const char *word); /* all there is before http_serve */
+http_handler res_device_labels, res_device_labels_put, res_labels, res_labels_bulk, res_tags;
+http_handler res_groups, res_group_post, res_group, res_group_rename, res_group_delete;
+http_handler res_group_members;
 http_handler res_healthz, res_readyz, res_metrics, res_openapi, res_live;
 
 #endif

@@ -31,6 +31,7 @@ static const struct {
     {408, "Request Timeout"},
     {409, "Conflict"},
     {411, "Length Required"},
+    {412, "Precondition Failed"},
     {413, "Content Too Large"},
     {414, "URI Too Long"},
     {422, "Unprocessable Content"},
@@ -80,6 +81,13 @@ void reply_cacheable(struct request *r, const char *etag, const char *cache_cont
     if (etag)
         reply_header(r, "ETag", etag);
     reply_header(r, "Cache-Control", cache_control);
+}
+
+void reply_version(struct request *r, const char *version)
+{
+    char quoted[LABEL_VERSION + 2];
+    snprintf(quoted, sizeof quoted, "\"%s\"", version);
+    reply_header(r, "ETag", quoted);
 }
 
 struct json_out *reply_problem_open(struct request *r, int status, const char *code,

@@ -137,20 +137,25 @@ static struct str decode(struct arena *a, struct str s)
     return out && str_utf8_valid(v) ? v : (struct str){0};
 }
 
-struct str query_find(struct arena *a, struct str query, const char *name)
+struct str query_find(struct arena *a, struct str query, const char *name, size_t skip)
 {
     while (query.p) {
         struct str value = str_cut(&query, '&');
         struct str key = str_cut(&value, '=');
-        if (str_is(key, name))
+        if (str_is(key, name) && !skip--)
             return value.p ? decode(a, value) : str_make("", 0);
     }
     return (struct str){0};
 }
 
+struct str request_query_at(struct request *r, const char *name, size_t i)
+{
+    return query_find(&r->arena, str_of(r->info->query_string), name, i);
+}
+
 struct str request_query(struct request *r, const char *name)
 {
-    return query_find(&r->arena, str_of(r->info->query_string), name);
+    return request_query_at(r, name, 0);
 }
 
 bool request_number(struct request *r, const char *name, int64_t def, int64_t lo, int64_t hi,
@@ -232,6 +237,16 @@ bool request_same_origin(const struct request *r)
         return true;
     return address_trusted(r->http->parts.config->http_trusted_proxies, r->info->remote_addr) &&
            origin_matches(origin, request_header(r, "X-Forwarded-Host"));
+}
+
+struct str request_if_match(const struct request *r)
+{
+    struct str s = request_header(r, "If-Match");
+    if (!s.n || str_is(s, "*"))
+        return (struct str){0};
+    if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
+        return str_make(s.p + 1, s.n - 2);
+    return s; /* no version of ours: never equal */
 }
 
 static bool too_large(struct request *r)

@@ -1,11 +1,11 @@
 /* res_devices.c - the fleet as a list: search, filter, sort and page over what the shards hold.
  *
- * The rows come from memory, so a page costs a copy of the fleet and no SQL.  A cursor names the
+ * The rows come from memory, so a page costs a copy of the fleet and one look-up of its labels;
+ * while the database is away those are null and the rest is as ever.  A cursor names the
  * last row given, by sort key and endpoint: rows that come and go between two pages neither repeat
  * nor hide others. */
 #include "http/http_int.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,30 +62,6 @@ static bool read_order(struct request *r, struct order *out)
     return false;
 }
 
-/* Lower case for ASCII, as the rows' search text. */
-static struct str lower(struct arena *a, struct str s)
-{
-    struct str copy = arena_str(a, s);
-    if (!copy.p)
-        return (struct str){0};
-    char *p = (char *)(uintptr_t)copy.p;
-    for (size_t i = 0; i < copy.n; i++)
-        p[i] = (char)tolower((unsigned char)p[i]);
-    return copy;
-}
-
-static bool wanted(const struct engine_row *row, struct str search, struct str statuses)
-{
-    if (search.n && !memmem(row->search, strlen(row->search), search.p, search.n))
-        return false;
-    if (!statuses.n)
-        return true;
-    while (statuses.p)
-        if (str_is(str_cut(&statuses, ','), row->status))
-            return true;
-    return false;
-}
-
 /* "LAST_SEEN STATUS ENDPOINT", base64 without padding. */
 static void write_cursor(struct json_out *j, const struct engine_row *row)
 {
@@ -119,29 +95,49 @@ static bool read_cursor(struct request *r, struct str cursor, struct engine_row 
     return false;
 }
 
-/* Keeps the wanted rows in front; the others go to the end so that all are freed. */
-static size_t filter(struct engine_rows *rows, struct str search, struct str statuses)
+/* A row and, once the database said so, its labels. */
+static void write_row(struct json_out *j, const struct engine_row *row, const struct labels *l)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < rows->n; i++)
-        if (wanted(&rows->v[i], search, statuses)) {
-            struct engine_row swap = rows->v[n];
-            rows->v[n++] = rows->v[i];
-            rows->v[i] = swap;
-        }
-    return n;
+    struct buf *b = j->b;
+    json_raw(j, str_make(row->json, row->json_n));
+    if (b->err || !b->n || b->p[b->n - 1] != '}')
+        return;
+    b->n--; /* the members go inside */
+    buf_puts(b, ",\"tags\":");
+    buf_str(b, l && l->tags.p ? l->tags : str_of(l ? "{}" : "null"));
+    buf_puts(b, ",\"groups\":");
+    buf_str(b, l && l->groups.p ? l->groups : str_of(l ? "[]" : "null"));
+    buf_putc(b, '}');
+}
+
+/* The labels of a page; NULL while the database is away: the live part is still worth showing. */
+static const struct labels *find_labels(struct request *r, const struct engine_row *rows, size_t n)
+{
+    struct pg *db = NULL;
+    struct labels *l = arena_calloc(&r->arena, n + 1, sizeof *l);
+    struct str *names = arena_calloc(&r->arena, n + 1, sizeof *names);
+    for (size_t i = 0; names && i < n; i++)
+        names[i] = str_of(rows[i].endpoint);
+    if (!l || !names)
+        return NULL;
+    if (!r->db && pool_get(r->http->parts.pool, HTTP_DB_MS, &db))
+        return NULL;
+    if (!r->db)
+        r->db = db;
+    return labels_of(r->db, &r->arena, names, n, l) ? NULL : l;
 }
 
 static void write_rows(struct request *r, const struct engine_rows *rows, size_t n, size_t from,
                        size_t limit)
 {
     size_t end = limit < n - from ? from + limit : n;
+    const struct labels *labels = find_labels(r, rows->v + from, end - from);
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
     json_key(j, "items");
     json_open(j, '[');
     for (size_t i = from; i < end; i++)
-        json_raw(j, str_make(rows->v[i].json, rows->v[i].json_n));
+        write_row(j, &rows->v[i], labels ? &labels[i - from] : NULL);
     json_close(j);
     json_key(j, "total");
     json_u64(j, n);
@@ -157,24 +153,25 @@ void res_devices(struct request *r)
 {
     struct q_page page;
     struct order order;
+    struct fleet_filter filter;
     struct engine_row after = {0};
     struct engine_rows rows = {0};
-    if (!request_page(r, &page) || !read_order(r, &order) ||
+    size_t n = 0, from = 0;
+    if (!request_page(r, &page) || !read_order(r, &order) || !filter_query(r, &filter) ||
         (page.cursor.p && !read_cursor(r, page.cursor, &after)))
         return;
-    struct str search = lower(&r->arena, request_query(r, "search"));
     enum err e = engine_list(r->http->parts.engine, HTTP_ENGINE_MS, &rows);
     if (e) {
         reply_err(r, e, "fleet");
         return;
     }
-    size_t n = filter(&rows, search, request_query(r, "status"));
-    if (n)
-        qsort_r(rows.v, n, sizeof *rows.v, compare_rows, &order);
-    size_t from = 0;
-    while (page.cursor.p && from < n && compare(&rows.v[from], &after, order) <= 0)
-        from++;
-    write_rows(r, &rows, n, from, page.limit);
+    if (filter_rows(r, &filter, &rows, &n)) {
+        if (n)
+            qsort_r(rows.v, n, sizeof *rows.v, compare_rows, &order);
+        while (page.cursor.p && from < n && compare(&rows.v[from], &after, order) <= 0)
+            from++;
+        write_rows(r, &rows, n, from, page.limit);
+    }
     engine_rows_free(&rows);
 }
 
@@ -190,8 +187,19 @@ void res_device(struct request *r)
 {
     if (!request_endpoint(r))
         return;
-    reply_json(r, 200);
-    enum err e = engine_device(r->http->parts.engine, r->params[0], HTTP_ENGINE_MS, &r->out);
+    struct json_out *j = reply_json(r, 200);
+    struct buf detail;
+    buf_init(&detail, HTTP_ANSWER_MAX);
+    enum err e = engine_device(r->http->parts.engine, r->params[0], HTTP_ENGINE_MS, &detail);
+    if (!e)
+        e = detail.err;
+    if (!e) {
+        const char *name = arena_str(&r->arena, r->params[0]).p;
+        struct engine_row row = {
+            .endpoint = (char *)(uintptr_t)name, .json = detail.p, .json_n = detail.n};
+        write_row(j, &row, name ? find_labels(r, &row, 1) : NULL);
+    }
+    buf_fini(&detail);
     if (e)
         reply_err(r, e, "device");
 }

@@ -13,12 +13,17 @@ static void a_query_parameter_is_found_and_decoded(void **state)
     struct arena a;
     arena_init(&a, 1024, 4096);
     struct str q = STR("search=caf%C3%A9+au+lait&limit=5&flag&x=a=b");
-    assert_true(str_is(query_find(&a, q, "search"), "café au lait"));
-    assert_true(str_is(query_find(&a, q, "limit"), "5"));
-    assert_true(str_is(query_find(&a, q, "x"), "a=b"));
-    assert_non_null(query_find(&a, q, "flag").p);
-    assert_null(query_find(&a, q, "missing").p);
-    assert_null(query_find(&a, (struct str){0}, "missing").p);
+    assert_true(str_is(query_find(&a, q, "search", 0), "café au lait"));
+    assert_true(str_is(query_find(&a, q, "limit", 0), "5"));
+    assert_true(str_is(query_find(&a, q, "x", 0), "a=b"));
+    assert_non_null(query_find(&a, q, "flag", 0).p);
+    assert_null(query_find(&a, q, "missing", 0).p);
+    assert_null(query_find(&a, q, "limit", 1).p);
+    struct str many = STR("tag=a&x=1&tag=b%3Ac&tag=");
+    assert_true(str_is(query_find(&a, many, "tag", 1), "b:c"));
+    assert_true(str_is(query_find(&a, many, "tag", 2), ""));
+    assert_null(query_find(&a, many, "tag", 3).p);
+    assert_null(query_find(&a, (struct str){0}, "missing", 0).p);
     arena_fini(&a);
 }
 
@@ -29,7 +34,7 @@ static void a_malformed_escape_or_bad_utf8_is_no_parameter(void **state)
     arena_init(&a, 1024, 4096);
     const char *bad[] = {"x=%", "x=%4", "x=%zz", "x=%ff", "x=%00"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_null(query_find(&a, str_of(bad[i]), "x").p);
+        assert_null(query_find(&a, str_of(bad[i]), "x", 0).p);
     arena_fini(&a);
 }
 

@@ -1,5 +1,6 @@
 /* The whole HTTP room over real sockets, with a fake engine and a fake store behind it. */
 #include "http/fake_world.h"
+#include "http/fake_labels.h"
 #include "http/client.h"
 
 #include <fcntl.h>
@@ -332,9 +333,11 @@ static void devices_are_searched_filtered_and_sorted(void **state)
 {
     struct server *s = *state;
     assert_int_equal(ask(s, "GET /api/v1/devices?search=ACME" API VIEWER, ""), 200);
-    assert_true(said(s, "{\"items\":[{\"endpoint\":\"dev-07\"}],\"total\":1,\"next\":null}"));
+    assert_true(said(s, "{\"items\":[{\"endpoint\":\"dev-07\",\"tags\":{},\"groups\":[]}],"
+                        "\"total\":1,\"next\":null}"));
     ask(s, "GET /api/v1/devices?status=lost&limit=1" API VIEWER, "");
-    assert_true(said(s, "\"items\":[{\"endpoint\":\"dev-00\"}],\"total\":9"));
+    assert_true(
+        said(s, "\"items\":[{\"endpoint\":\"dev-00\",\"tags\":{},\"groups\":[]}],\"total\":9"));
     ask(s, "GET /api/v1/devices?sort=last_seen&limit=1" API VIEWER, "");
     assert_true(said(s, "\"dev-24\""));
     assert_int_equal(ask(s, "GET /api/v1/devices?sort=color" API VIEWER, ""), 400);
@@ -549,6 +552,152 @@ static void users_and_tokens_are_checked(void **state)
         assert_true(said(s, cases[i].code));
         assert_int_equal(world.audits - audits, 1); /* what was refused, too */
     }
+}
+
+#define ENGINEER "\r\nAuthorization: Bearer engineer-token"
+
+static void lists_show_and_filter_by_tags_and_groups(void **state)
+{
+    struct server *s = *state;
+    assert_int_equal(ask(s, "GET /api/v1/devices?limit=2" API VIEWER, ""), 200);
+    assert_true(said(s, "{\"endpoint\":\"dev-00\",\"tags\":{},\"groups\":[]}"));
+    assert_true(said(s, "{\"endpoint\":\"dev-01\",\"tags\":{\"site\": \"oslo\"},\"groups\":"
+                        "[\"north\"]}"));
+    assert_int_equal(ask(s, "GET /api/v1/devices?tag=site&group=north" API VIEWER, ""), 200);
+    assert_true(said(s, "\"total\":2"));
+    assert_int_equal(ask(s, "GET /api/v1/devices?tag=site:oslo&search=dev-02" API VIEWER, ""), 200);
+    assert_true(said(s, "\"total\":1") && said(s, "dev-02"));
+    assert_int_equal(ask(s, "GET /api/v1/devices?tag=site:rome" API VIEWER, ""), 200);
+    assert_true(said(s, "\"total\":0"));
+    assert_int_equal(ask(s, "GET /api/v1/devices?tag=a%3Db" API VIEWER, ""), 400);
+    assert_int_equal(ask(s, "GET /api/v1/devices/dev-01" API VIEWER, ""), 200);
+    assert_true(said(s, "\"groups\":[\"north\"]"));
+    world.db_down = true;
+    assert_int_equal(ask(s, "GET /api/v1/devices?limit=1" API VIEWER, ""), 200);
+    assert_true(said(s, "\"tags\":null,\"groups\":null"));
+    assert_int_equal(ask(s, "GET /api/v1/devices?tag=site" API VIEWER, ""), 503);
+    world.db_down = false;
+}
+
+static void labels_of_one_device_are_replaced_if_nobody_was_faster(void **state)
+{
+    struct server *s = *state;
+    const char *path = "PUT /api/v1/devices/dev-01/labels" API ENGINEER;
+    assert_int_equal(ask(s, "GET /api/v1/devices/dev-01/labels" API VIEWER, ""), 200);
+    assert_true(said(s, "ETag: \"" FAKE_VERSION "\""));
+    assert_int_equal(ask(s, "GET /api/v1/devices/none/labels" API VIEWER, ""), 404);
+    assert_int_equal(ask(s, path, "{\"tags\":{\"a\":\"b\"}}"), 200);
+    assert_string_equal(fake_edit.set, "{\"a\":\"b\"}");
+    assert_false(fake_edit.replace_groups);
+    assert_int_equal(ask(s, path, "{\"groups\":[]}"), 200);
+    assert_true(fake_edit.replace_groups);
+    assert_int_equal(ask(s,
+                         "PUT /api/v1/devices/dev-01/labels" API ENGINEER
+                         "\r\nIf-Match: \"" FAKE_VERSION "\"",
+                         "{\"tags\":{}}"),
+                     200);
+    assert_int_equal(ask(s,
+                         "PUT /api/v1/devices/dev-01/labels" API ENGINEER "\r\nIf-Match: \"older\"",
+                         "{\"tags\":{}}"),
+                     412);
+    assert_true(said(s, "\"code\":\"stale\""));
+    assert_int_equal(ask(s, path, "{}"), 422);
+    assert_int_equal(ask(s, path, "{\"tags\":{\"a=b\":\"c\"}}"), 422);
+    assert_int_equal(ask(s, path, "{\"tags\":{\"a\":1}}"), 422);
+    assert_int_equal(ask(s, path, "{\"tags\":[]}"), 422);
+    assert_int_equal(ask(s, path, "{\"groups\":[\"a/b\"]}"), 422);
+    assert_int_equal(ask(s, path, "{\"groups\":[\"nowhere\"]}"), 422);
+    assert_true(said(s, "\"code\":\"unknown_group\"") && said(s, "\"group\":\"nowhere\""));
+    assert_int_equal(ask(s, "PUT /api/v1/devices/none/labels" API ENGINEER, "{\"tags\":{}}"), 404);
+    assert_int_equal(ask(s, "PUT /api/v1/devices/dev-01/labels" API OPERATOR, "{\"tags\":{}}"),
+                     403);
+}
+
+static void many_devices_are_labelled_by_name_or_by_filter(void **state)
+{
+    struct server *s = *state;
+    const char *path = "POST /api/v1/labels" API ENGINEER;
+    assert_int_equal(ask(s, path,
+                         "{\"endpoints\":[\"dev-03\",\"none\",\"full\"],\"set\":{\"a\":"
+                         "\"b\"}}"),
+                     200);
+    assert_true(said(s, "{\"matched\":3,\"changed\":1,\"unchanged\":0,\"failed\":2,"));
+    assert_true(said(s, "{\"endpoint\":\"full\",\"result\":\"failed\",\"code\":\"too_many_tags\""));
+    assert_int_equal(ask(s, path, "{\"filter\":{},\"join\":[\"north\"]}"), 200);
+    assert_int_equal(fake_edit.devices, FAKE_DEVICES); /* all, not a page */
+    assert_int_equal(ask(s, path,
+                         "{\"filter\":{\"status\":\"lost\",\"search\":\"DEV-0\"},"
+                         "\"remove\":[\"a\"]}"),
+                     200);
+    assert_int_equal(fake_edit.devices, 4);
+    assert_int_equal(ask(s, path,
+                         "{\"filter\":{\"tag\":[\"site:oslo\"],\"group\":\"north\","
+                         "\"search\":\"02\"},\"leave\":[\"north\"]}"),
+                     200);
+    assert_int_equal(fake_edit.devices, 1);
+    assert_string_equal(fake_edit.first, "dev-02");
+    const char *refused[] = {"{\"filter\":{}}",
+                             "{\"set\":{\"a\":\"b\"}}",
+                             "{\"filter\":{},\"endpoints\":[],\"set\":{}}",
+                             "{\"filter\":1,\"set\":{}}",
+                             "{\"endpoints\":[1],\"set\":{}}",
+                             "{\"endpoints\":{},\"set\":{}}"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        assert_int_equal(ask(s, path, refused[i]), 422);
+    assert_int_equal(ask(s, path, "{\"filter\":{\"tag\":[1]},\"set\":{}}"), 400);
+}
+
+static void more_than_ten_thousand_devices_at_once_are_refused(void **state)
+{
+    struct server *s = *state;
+    struct buf b;
+    buf_init(&b, 1u << 20);
+    buf_puts(&b, "{\"set\":{\"a\":\"b\"},\"endpoints\":[\"dev-0\"");
+    for (int i = 1; i < LABEL_DEVICES_MAX; i++)
+        buf_printf(&b, ",\"dev-%d\"", i);
+    size_t n = b.n;
+    buf_puts(&b, "]}");
+    assert_int_equal(ask(s, "POST /api/v1/labels" API ENGINEER, buf_text(&b)), 200);
+    assert_int_equal(fake_edit.devices, LABEL_DEVICES_MAX);
+    b.n = n;
+    buf_puts(&b, ",\"one-more\"]}");
+    assert_int_equal(ask(s, "POST /api/v1/labels" API ENGINEER, buf_text(&b)), 422);
+    assert_true(said(s, "\"code\":\"too_many_devices\""));
+    buf_fini(&b);
+}
+
+static void groups_are_made_renamed_deleted_and_listed(void **state)
+{
+    struct server *s = *state;
+    const struct {
+        const char *head, *body;
+        int status;
+        const char *text;
+    } cases[] = {
+        {"POST /api/v1/groups" API ENGINEER, "{\"name\":\"south\"}", 201, "{\"name\":\"south\"}"},
+        {"POST /api/v1/groups" API ENGINEER, "{\"name\":\"north\"}", 409, "exists"},
+        {"POST /api/v1/groups" API ENGINEER, "{\"name\":\"a/b\"}", 422, "bad_name"},
+        {"POST /api/v1/groups" API OPERATOR, "{\"name\":\"x\"}", 403, "forbidden"},
+        {"GET /api/v1/groups" API VIEWER, "", 200, "items"},
+        {"GET /api/v1/groups?cursor=x" API VIEWER, "", 400, "bad_cursor"},
+        {"GET /api/v1/groups/north" API VIEWER, "", 200, "ETag: \"" FAKE_VERSION "\""},
+        {"GET /api/v1/groups/nowhere" API VIEWER, "", 404, "not_found"},
+        {"GET /api/v1/groups/north/devices" API VIEWER, "", 200, "items"},
+        {"GET /api/v1/groups/nowhere/devices" API VIEWER, "", 404, "not_found"},
+        {"PATCH /api/v1/groups/north" API ENGINEER, "{\"name\":\"up\"}", 200, "\"up\""},
+        {"PATCH /api/v1/groups/nowhere" API ENGINEER, "{\"name\":\"up\"}", 404, "not_found"},
+        {"PATCH /api/v1/groups/north" API ENGINEER "\r\nIf-Match: \"x\"", "{\"name\":\"up\"}", 412,
+         "stale"},
+        {"DELETE /api/v1/groups/north" API ENGINEER, "", 204, ""},
+        {"GET /api/v1/tags" API VIEWER, "", 200, "items"},
+        {"GET /api/v1/labels" API VIEWER, "", 200, "items"},
+        {"GET /api/v1/labels?cursor=x" API VIEWER, "", 400, "bad_cursor"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(ask(s, cases[i].head, cases[i].body), cases[i].status);
+        assert_true(said(s, cases[i].text));
+    }
+    assert_non_null(strstr(world.audit, "group_delete north ok {\"old\":{\"devices\":2}}"));
 }
 
 static void changes_are_audited_with_old_new_and_result(void **state)
@@ -876,6 +1025,11 @@ int main(void)
         CASE(without_a_database_known_callers_still_read_live_state),
         CASE(models_are_cacheable_by_etag),
         CASE(users_and_tokens_are_checked),
+        CASE(lists_show_and_filter_by_tags_and_groups),
+        CASE(labels_of_one_device_are_replaced_if_nobody_was_faster),
+        CASE(many_devices_are_labelled_by_name_or_by_filter),
+        CASE(more_than_ten_thousand_devices_at_once_are_refused),
+        CASE(groups_are_made_renamed_deleted_and_listed),
         CASE(changes_are_audited_with_old_new_and_result),
         CASE(the_audit_log_is_filtered_paged_and_for_administrators),
         CASE(files_come_compressed_cached_and_only_from_their_folder),
