@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ADMIT_PER_S 100
+#define ADMIT_PER_S     100
+#define EXPIRY_GRACE_MS 1000
 
 struct device *device_find(struct shard *s, struct str endpoint)
 {
@@ -188,6 +189,37 @@ void device_mark_row(struct device *d)
         list_append(&d->shard->dirty, &d->dirty_node);
 }
 
+static uint64_t after(uint64_t mono_ms, uint64_t earlier)
+{
+    return mono_ms > earlier ? mono_ms : earlier + 1;
+}
+
+/* Evidence is ordered by its monotonic stamps, and a backlog is handled many messages to the
+ * millisecond: what comes after a death, or after our own blindness, gets a later stamp than it. */
+static uint64_t stamp_of_life(const struct device *d)
+{
+    const struct braid_evidence *e = &d->evidence;
+    return after(after(d->shard->now.mono_ms, e->died_mono_ms), e->blind_mono_ms);
+}
+
+void device_died(struct device *d, const char *kind)
+{
+    struct braid_evidence *e = &d->evidence;
+    e->died_at_ms = d->shard->now.utc_ms;
+    e->died_mono_ms = after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
+    snprintf(e->died_kind, sizeof e->died_kind, "%s", kind);
+    e->died_orderly = false;
+}
+
+void device_blind(struct device *d, const char *kind)
+{
+    struct braid_evidence *e = &d->evidence;
+    e->blind_at_ms = d->shard->now.utc_ms;
+    e->blind_mono_ms = after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
+    snprintf(e->blind_kind, sizeof e->blind_kind, "%s", kind);
+    d->judge = true;
+}
+
 void device_heard(struct device *d, bool sparkplug, const char *kind)
 {
     struct shard *s = d->shard;
@@ -197,11 +229,11 @@ void device_heard(struct device *d, bool sparkplug, const char *kind)
         return;
     if (sparkplug) {
         e->sp_at_ms = s->now.utc_ms;
-        e->sp_mono_ms = s->now.mono_ms;
+        e->sp_mono_ms = stamp_of_life(d);
         snprintf(e->sp_kind, sizeof e->sp_kind, "%s", kind);
     } else {
         e->lw_at_ms = s->now.utc_ms;
-        e->lw_mono_ms = s->now.mono_ms;
+        e->lw_mono_ms = stamp_of_life(d);
         snprintf(e->lw_kind, sizeof e->lw_kind, "%s", kind);
     }
     d->last_seen_ms = s->now.utc_ms;
@@ -341,11 +373,22 @@ void device_settle(struct device *d)
     set_deadline(d);
 }
 
+/* While we do not hear the LwM2M session, and a moment longer (what came last may still be in our
+ * mailbox), an update may be on its way: no registration expires. */
+static bool updates_may_wait(struct engine *e, struct moment now)
+{
+    uint64_t since = atomic_load(&e->lw_hears_since);
+    return !since || now.mono_ms < since + EXPIRY_GRACE_MS;
+}
+
 void device_run_deadline(struct device *d)
 {
     struct moment now = d->shard->now;
-    if (d->lw && lw_client_deadline(d->lw) <= now.mono_ms)
+    if (d->lw && lw_client_deadline(d->lw) <= now.mono_ms) {
+        if (updates_may_wait(d->shard->engine, now))
+            lw_client_hold_expiry(d->lw, now.mono_ms + EXPIRY_GRACE_MS);
         lw_client_tick(d->lw, now);
+    }
     if (d->sp && spb_node_deadline(d->sp) <= now.mono_ms)
         spb_node_tick(d->sp, now);
     commands_tick(d);

@@ -290,6 +290,7 @@ struct engine {
     struct publisher *publisher;   /* LwM2M session for acks made on the writer's thread */
     _Atomic bool sp_seen, lw_seen; /* connected at least once */
     _Atomic bool lw_draining;
+    _Atomic uint64_t lw_hears_since; /* monotonic ms; 0: down, or what was kept still arrives */
     _Atomic int64_t lw_away_from_ms, sp_since_ms, lw_since_ms;
     _Atomic uint64_t drain_serial;
     int64_t started_ms;
@@ -340,6 +341,8 @@ MUST_CHECK enum err device_admit(struct shard *s, struct str endpoint, struct de
 MUST_CHECK enum err device_bind_node(struct device *d, struct str group, struct str node,
                                      bool persist);
 void device_heard(struct device *d, bool sparkplug, const char *kind);
+void device_died(struct device *d, const char *kind);  /* its link did */
+void device_blind(struct device *d, const char *kind); /* we do not hear it any more */
 /* device_settle ends the handling of anything that touched `d`: verdict, persistence of edges,
  * next deadline. */
 void device_settle(struct device *d);

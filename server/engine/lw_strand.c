@@ -121,15 +121,6 @@ static void persist_then_ack(struct device *d, const struct lw_downlink *ack)
     buf_fini(&payload2);
 }
 
-static void note_lost(struct device *d)
-{
-    struct braid_evidence *e = &d->evidence;
-    e->died_at_ms = d->shard->now.utc_ms;
-    e->died_mono_ms = d->shard->now.mono_ms;
-    snprintf(e->died_kind, sizeof e->died_kind, "lost");
-    e->died_orderly = false;
-}
-
 /* " (sent between T1 and T2, while Braid was away)" for drained messages. */
 static void drained_words(const struct shard *s, char *out, size_t size)
 {
@@ -173,7 +164,7 @@ static void sink_registration(void *ctx, enum lw_client_event ev, const struct l
     case LW_EV_LOST:
         timeline_addf(d, TL_LOST, "Connection lost (the broker sent the device's will)%s", when);
         if (!d->shard->drained)
-            note_lost(d);
+            device_died(d, "lost");
         return;
     }
     persist_then_ack(d, ack);

@@ -235,8 +235,11 @@ static void begin_drain(struct engine *e, struct mqtt *m)
 static void lw_connected(void *ctx, struct mqtt *m, bool session_present)
 {
     struct engine *e = ctx;
+    atomic_store(&e->lw_draining, false); /* a drain cut off by a broker that forgot us is over */
     if (session_present)
         begin_drain(e, m);
+    if (!atomic_load(&e->lw_draining))
+        atomic_store(&e->lw_hears_since, clock_mono_ms());
     lw_subscribe(e, m);
     atomic_store(&e->lw_since_ms, clock_utc_ms());
     metric_set(e->metrics, M_BROKER_LW_UP, 1);
@@ -263,6 +266,7 @@ static void lw_disconnected(void *ctx, struct mqtt *m, const char *why)
     struct engine *e = ctx;
     (void)m;
     metric_set(e->metrics, M_BROKER_LW_UP, 0);
+    atomic_store(&e->lw_hears_since, 0);
     forget_pubacks(e);
     int64_t now = clock_utc_ms();
     atomic_store(&e->lw_since_ms, now);
@@ -281,8 +285,10 @@ static void lw_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg
         return;
     }
     uint64_t serial;
-    if (!str_to_u64(msg->payload, &serial) && serial == atomic_load(&e->drain_serial))
-        atomic_store(&e->lw_draining, false);
+    if (str_to_u64(msg->payload, &serial) || serial != atomic_load(&e->drain_serial))
+        return;
+    atomic_store(&e->lw_draining, false);
+    atomic_store(&e->lw_hears_since, clock_mono_ms());
 }
 
 /* ---- PUBACK reasons of commands ---- */

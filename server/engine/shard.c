@@ -96,12 +96,8 @@ static void handle_broker(struct shard *s, const struct letter_broker *b)
     }
     size_t it = 0;
     for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
-        if (!b->up && !d->sp) { /* their `lost` wills come over this session */
-            d->evidence.blind_mono_ms = s->now.mono_ms;
-            d->evidence.blind_at_ms = s->now.utc_ms;
-            snprintf(d->evidence.blind_kind, sizeof d->evidence.blind_kind, "broker_lost");
-            d->judge = true;
-        }
+        if (!b->up && !d->sp) /* their `lost` wills come over this session */
+            device_blind(d, "broker_lost");
         if (b->up)
             commands_flush(d);
         device_settle(d);

@@ -70,12 +70,9 @@ static void store_subdevice(struct device *d, struct str name)
 
 static void note_death(struct device *d)
 {
-    struct braid_evidence *e = &d->evidence;
-    e->died_at_ms = d->shard->now.utc_ms;
-    e->died_mono_ms = d->shard->now.mono_ms;
-    snprintf(e->died_kind, sizeof e->died_kind, "NDEATH");
+    device_died(d, "NDEATH");
     /* A will and a goodbye look alike; who de-registered first meant to go. */
-    e->died_orderly = d->lw && lw_client_registration(d->lw)->state == LW_REG_DEREGISTERED;
+    d->evidence.died_orderly = d->lw && lw_client_registration(d->lw)->state == LW_REG_DEREGISTERED;
 }
 
 struct event_row {
@@ -244,9 +241,7 @@ void sp_strand_broker(struct shard *s, bool up, bool first)
             spb_node_host_back(d->sp, (uint32_t)(shard_random(s) % (spread_ms + 1)), s->now);
         } else {
             spb_node_host_lost(d->sp, s->now);
-            d->evidence.blind_mono_ms = s->now.mono_ms;
-            d->evidence.blind_at_ms = s->now.utc_ms;
-            snprintf(d->evidence.blind_kind, sizeof d->evidence.blind_kind, "broker_lost");
+            device_blind(d, "broker_lost");
         }
         d->judge = true;
         device_settle(d);

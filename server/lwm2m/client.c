@@ -278,9 +278,14 @@ uint64_t lw_client_deadline(const struct lw_client *c)
 {
     const struct heap_node *top = heap_top(&c->due);
     uint64_t at = top ? top->key : LW_NEVER;
-    if (c->reg.state == LW_REG_REGISTERED && c->reg.expires_mono_ms < at)
-        at = c->reg.expires_mono_ms;
+    if (c->reg.state == LW_REG_REGISTERED && lw_expiry_due(c) < at)
+        at = lw_expiry_due(c);
     return at;
+}
+
+void lw_client_hold_expiry(struct lw_client *c, uint64_t until_mono_ms)
+{
+    c->hold_expiry_mono_ms = until_mono_ms;
 }
 
 void lw_client_tick(struct lw_client *c, struct moment now)

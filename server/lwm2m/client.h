@@ -131,6 +131,9 @@ void lw_client_drop(struct lw_client *c, uint64_t request_id);
  */
 uint64_t lw_client_deadline(const struct lw_client *c);
 void lw_client_tick(struct lw_client *c, struct moment now);
+/* lw_client_hold_expiry: do not declare the registration expired before `until_mono_ms`, because
+ * updates may wait where we cannot see them. */
+void lw_client_hold_expiry(struct lw_client *c, uint64_t until_mono_ms);
 
 /* Observations, for rendering: index 0..n-1, order of creation. */
 size_t lw_client_observations(const struct lw_client *c);

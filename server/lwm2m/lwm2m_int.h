@@ -59,6 +59,7 @@ struct lw_client {
     unsigned late_next;
     uint64_t cancels_since_mono; /* window of the throttle on our own cancels */
     unsigned cancels;
+    uint64_t hold_expiry_mono_ms; /* the expiry is not declared before */
 };
 
 /* ---- client.c ---- */
@@ -79,6 +80,7 @@ void lw_on_update(struct lw_client *c, const struct lw_uplink *u, struct arena *
                   struct moment now);
 void lw_on_deregister(struct lw_client *c, const struct lw_uplink *u, struct moment now);
 void lw_expire_if_due(struct lw_client *c, struct moment now);
+uint64_t lw_expiry_due(const struct lw_client *c);
 
 /* ---- request.c ---- */
 void lw_on_response(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,

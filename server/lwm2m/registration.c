@@ -244,9 +244,15 @@ void lw_on_deregister(struct lw_client *c, const struct lw_uplink *u, struct mom
     c->sink->registration(c->sink->ctx, LW_EV_DEREGISTERED, &ack, now);
 }
 
+uint64_t lw_expiry_due(const struct lw_client *c)
+{
+    return c->reg.expires_mono_ms > c->hold_expiry_mono_ms ? c->reg.expires_mono_ms
+                                                           : c->hold_expiry_mono_ms;
+}
+
 void lw_expire_if_due(struct lw_client *c, struct moment now)
 {
-    if (c->reg.state != LW_REG_REGISTERED || now.mono_ms < c->reg.expires_mono_ms)
+    if (c->reg.state != LW_REG_REGISTERED || now.mono_ms < lw_expiry_due(c))
         return;
     end_registration(c, LW_REG_EXPIRED, "the registration expired", now);
     c->sink->registration(c->sink->ctx, LW_EV_EXPIRED, NULL, now);

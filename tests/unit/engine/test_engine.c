@@ -322,6 +322,90 @@ static void drained_and_retained_messages_do_not_make_a_device_look_alive(void *
     stop(&f);
 }
 
+static void say_drained(void)
+{
+    char number[24] = "";
+    pthread_mutex_lock(&world.lock);
+    for (size_t i = 0; i < world.n_published; i++)
+        if (strncmp(world.published[i], "lwm2m/braid-lw/drain ", 21) == 0)
+            snprintf(number, sizeof number, "%s", world.published[i] + 21);
+    pthread_mutex_unlock(&world.lock);
+    world_say(&world.lw, "lwm2m/braid-lw/drain", number, false);
+}
+
+static void expiry_waits_for_the_updates_the_broker_kept(void **state)
+{
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    (void)state;
+    restore(&r, &c, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    world.n_commands = 0;
+    r.lifetime = 60;
+    r.expires_ms = clock_utc_ms() - 1000; /* ran out while we were away */
+    start(&f);
+    world.lw.handler.disconnected(world.lw.handler.ctx, &world.lw, "test");
+    world.lw.handler.connected(world.lw.handler.ctx, &world.lw, true);
+    assert_true(shows(&f, "dev-1", "\"state\":\"registered\""));
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    const char *ack = world_wait(PUBLISHED, "lwm2m/dev-1/ack/update");
+    assert_non_null(ack);
+    assert_non_null(strstr(ack, "2.04"));
+    say_drained();
+    assert_true(shows(&f, "dev-1", "\"state\":\"registered\""));
+    stop(&f);
+}
+
+static void what_no_kept_update_renews_expires_after_the_drain(void **state)
+{
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    (void)state;
+    restore(&r, &c, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    world.n_commands = 0;
+    r.lifetime = 60;
+    r.expires_ms = clock_utc_ms() - 1000;
+    start(&f);
+    assert_non_null(world_wait(STORED, "registration_put 1|expired"));
+    stop(&f);
+}
+
+static void a_broker_that_forgot_the_session_ends_the_drain(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    const struct mqtt_handler *h = &world.lw.handler;
+    h->disconnected(h->ctx, &world.lw, "test");
+    h->connected(h->ctx, &world.lw, true);
+    h->disconnected(h->ctx, &world.lw, "test"); /* before the drain was over */
+    h->connected(h->ctx, &world.lw, false);
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    assert_true(shows(&f, "dev-1", "\"status\":\"online\""));
+    stop(&f);
+}
+
+static void the_last_word_decides_within_one_millisecond_too(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    for (int i = 0; i < 20; i++) {
+        world_say(&world.lw, "lwm2m/dev-1/lost", "{}", false);
+        world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    }
+    assert_true(shows(&f, "dev-1", "\"status\":\"online\""));
+    for (int i = 0; i < 20; i++) {
+        world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+        world_say(&world.lw, "lwm2m/dev-1/lost", "{}", false);
+    }
+    assert_true(shows(&f, "dev-1", "\"status\":\"lost\""));
+    stop(&f);
+}
+
 static void a_puback_without_a_listener_ends_the_command_at_once(void **state)
 {
     struct fixture f;
@@ -367,6 +451,10 @@ int main(void)
         cmocka_unit_test(a_command_whose_broker_is_lost_before_it_goes_out_is_queued_again),
         cmocka_unit_test(a_command_that_was_marked_but_not_sent_at_a_stop_is_queued_again),
         cmocka_unit_test(a_write_that_was_accepted_before_a_restart_has_succeeded),
+        cmocka_unit_test(expiry_waits_for_the_updates_the_broker_kept),
+        cmocka_unit_test(what_no_kept_update_renews_expires_after_the_drain),
+        cmocka_unit_test(a_broker_that_forgot_the_session_ends_the_drain),
+        cmocka_unit_test(the_last_word_decides_within_one_millisecond_too),
         cmocka_unit_test(a_waiter_gets_the_answer_of_its_command),
         cmocka_unit_test(after_a_restart_a_sent_read_is_sent_again),
         cmocka_unit_test(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),
