@@ -1,7 +1,8 @@
 /* res_session.c - logging in, who am I, logging out.
  *
- * A login costs 0.1 s of scrypt and 32 MiB, so one runs at a time, and who guesses is slowed down
- * before any of it.  An unknown user costs the same as a wrong password and says the same. */
+ * A login costs 0.1 s of scrypt and 32 MiB, so one runs at a time, a quarter of the workers at most
+ * wait for that, and who guesses is slowed down before any of it.  An unknown user costs the same
+ * as a wrong password and says the same. */
 #include "http/http_int.h"
 #include "http/throttle.h"
 #include "base/clock.h"
@@ -12,9 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define ADDRESS_FREE                                                                               \
+    50 /* wrong passwords of one address before it has to wait, whatever the name */
+
 struct login {
-    pthread_mutex_t scrypt; /* one password check at a time */
-    struct throttle *throttle;
+    pthread_mutex_t scrypt;            /* one password check at a time */
+    struct throttle *throttle;         /* by user and address */
+    struct throttle *addresses;        /* by address alone: many names tried from one place */
+    atomic_size_t checking;            /* logins that wait for their password check */
     char nobody[CRYPTO_PASSWORD_TEXT]; /* what unknown users are checked against */
 };
 
@@ -32,8 +38,9 @@ enum err login_new(struct login **out)
     if (!e)
         e = crypto_password_hash(str_of(secret), l->nobody);
     if (!e) {
-        l->throttle = throttle_new(seed);
-        e = l->throttle ? ERR_OK : ERR_NOMEM;
+        l->throttle = throttle_new(seed, THROTTLE_FREE);
+        l->addresses = throttle_new(seed, ADDRESS_FREE);
+        e = l->throttle && l->addresses ? ERR_OK : ERR_NOMEM;
     }
     if (e) {
         login_free(l);
@@ -48,6 +55,7 @@ void login_free(struct login *l)
     if (!l)
         return;
     throttle_free(l->throttle);
+    throttle_free(l->addresses);
     pthread_mutex_destroy(&l->scrypt);
     free(l);
 }
@@ -109,8 +117,12 @@ static void open_session(struct request *r, const struct q_identity *user, enum 
 
 static bool slowed_down(struct request *r, struct str username)
 {
-    uint32_t wait =
-        throttle_wait_s(r->http->login->throttle, username, str_of(r->remote), clock_mono_ms());
+    const struct login *l = r->http->login;
+    uint64_t now = clock_mono_ms();
+    uint32_t wait = throttle_wait_s(l->throttle, username, str_of(r->remote), now);
+    uint32_t place = throttle_wait_s(l->addresses, (struct str){0}, str_of(r->remote), now);
+    if (place > wait)
+        wait = place;
     if (!wait)
         return false;
     char seconds[16];
@@ -121,9 +133,23 @@ static bool slowed_down(struct request *r, struct str username)
     return true;
 }
 
+/* A place in the queue for the password check, so that a crowd of logins leaves workers to others;
+ * false after answering. */
+static bool enter(struct request *r)
+{
+    size_t most = r->http->parked_max / 2 ? r->http->parked_max / 2 : 1;
+    if (atomic_fetch_add(&r->http->login->checking, 1) < most)
+        return true;
+    atomic_fetch_sub(&r->http->login->checking, 1);
+    reply_header(r, "Retry-After", "1");
+    reply_problem(r, 429, "login_busy", "Too many logins at once; try again in a second.");
+    return false;
+}
+
 static void refuse(struct request *r, struct str username)
 {
     throttle_failed(r->http->login->throttle, username, str_of(r->remote), clock_mono_ms());
+    throttle_failed(r->http->login->addresses, (struct str){0}, str_of(r->remote), clock_mono_ms());
     metric_add(r->http->parts.metrics, M_LOGIN_BAD, 1);
     log_warn("http.login_refused", KS("user", username), KV("from", r->remote));
     audit_refused(r, "login_refused",
@@ -156,7 +182,11 @@ void res_session_login(struct request *r)
         return;
     }
     bool known = !e && role_from(str_of(user.role), &role);
-    if (!password_right(r->http->login, password, hash, known)) {
+    if (!enter(r))
+        return;
+    bool right = password_right(r->http->login, password, hash, known);
+    atomic_fetch_sub(&r->http->login->checking, 1);
+    if (!right) {
         refuse(r, username);
         return;
     }

@@ -14,15 +14,17 @@ struct slot {
 struct throttle {
     pthread_mutex_t lock;
     uint64_t seed;
+    uint32_t first;
     struct slot slots[SLOTS];
 };
 
-struct throttle *throttle_new(uint64_t seed)
+struct throttle *throttle_new(uint64_t seed, uint32_t first)
 {
     struct throttle *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
     t->seed = seed;
+    t->first = first;
     pthread_mutex_init(&t->lock, NULL);
     return t;
 }
@@ -57,8 +59,8 @@ void throttle_failed(struct throttle *t, struct str user, struct str address, ui
     struct slot *s = slot_of(t, user, address);
     s->failures++;
     s->last_ms = mono_ms;
-    if (s->failures >= THROTTLE_FREE) {
-        uint32_t n = s->failures - THROTTLE_FREE;
+    if (s->failures >= t->first) {
+        uint32_t n = s->failures - t->first;
         uint64_t wait_s = n < 6 ? 1u << n : THROTTLE_MAX_S;
         s->next_ms = mono_ms + (wait_s < THROTTLE_MAX_S ? wait_s : THROTTLE_MAX_S) * 1000;
     }

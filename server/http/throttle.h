@@ -14,7 +14,8 @@
 #define THROTTLE_FORGET_S 1800
 
 struct throttle;
-struct throttle *throttle_new(uint64_t seed); /* NULL without memory */
+/* throttle_new: `first` is the failure that first has to wait; NULL without memory. */
+struct throttle *throttle_new(uint64_t seed, uint32_t first);
 void throttle_free(struct throttle *t);
 /* throttle_wait_s: seconds until a try is allowed, 0 = now. */
 uint32_t throttle_wait_s(struct throttle *t, struct str user, struct str address, uint64_t mono_ms);

@@ -10,7 +10,7 @@ static struct str user = STR("admin"), here = STR("10.0.0.1"), there = STR("10.0
 
 static struct throttle *after(unsigned failures, uint64_t now)
 {
-    struct throttle *t = throttle_new(42);
+    struct throttle *t = throttle_new(42, THROTTLE_FREE);
     for (unsigned i = 0; i < failures; i++)
         throttle_failed(t, user, here, now);
     return t;
