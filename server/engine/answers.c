@@ -90,6 +90,7 @@ static void uncount(struct device *d)
     metric_add(m, M_DEV_NEVER + (enum metric)d->verdict.status, -1);
     metric_add(m, M_LW_ACTIVE, d->counted_lw ? -1 : 0);
     metric_add(m, M_SP_ONLINE, d->counted_sp ? -1 : 0);
+    metric_add(m, M_SP_SUBDEVICES, -(int64_t)d->counted_subdevices);
 }
 
 static enum err answer_forget(struct shard *s, struct ask *a)

@@ -17,6 +17,7 @@ void command_free(struct command *c)
     if (!c)
         return;
     free(c->request);
+    free(c->subdevice);
     free(c->expect_text);
     free(c->result);
     free(c);
@@ -98,14 +99,15 @@ static void count_end(struct command *c)
     }
 }
 
-static void tell_waiters(struct command *c, const char *why, int64_t finished_ms)
+static void tell_waiters(struct shard *s, const struct command *c, const char *why,
+                         int64_t finished_ms)
 {
     struct buf b;
     struct json_out j;
     buf_init(&b, (size_t)4 << 20);
     json_out_init(&j, &b);
     render_command_members(c, why, finished_ms, &j);
-    waiters_tell(c->device->shard->engine->waiters, c->id, c->state, buf_view(&b));
+    waiters_tell(s->engine->waiters, c->id, c->state, buf_view(&b));
     buf_fini(&b);
 }
 
@@ -153,7 +155,7 @@ static void finish(struct command *c, enum cmd_event ev, const char *why)
     target_words(c, target, sizeof target);
     timeline_addf(d, TL_COMMAND, "%s%s: %s%s%s", cmd_op_word(c->op), target,
                   cmd_state_word(c->state), why ? ": " : "", why ? why : "");
-    tell_waiters(c, why, now);
+    tell_waiters(d->shard, c, why, now);
     feed(c, why, now);
     list_remove(&c->node);
     d->n_commands--;
@@ -303,6 +305,8 @@ static void send_metric(struct command *c, const struct cmd_request *r)
     struct spb_value sent;
     enum err e = spb_node_write(d->sp, r->device, r->metric, r->value, r->value_is_null,
                                 &s->scratch2, s->now, &sent);
+    if (!e)
+        e = d->published;
     if (e) {
         fail_to_send(c, e);
         return;
@@ -318,6 +322,8 @@ static void send_rebirth(struct command *c)
 {
     struct device *d = c->device;
     enum err e = spb_node_rebirth(d->sp, SPB_CAUSE_OPERATOR, d->shard->now);
+    if (!e)
+        e = d->published;
     if (e) {
         fail_to_send(c, e);
         return;
@@ -415,6 +421,16 @@ static bool has_strand(const struct command *c)
     return cmd_op_sparkplug(c->op) ? c->device->sp != NULL : c->device->lw != NULL;
 }
 
+/* A sub-device that is known and not born takes nothing: its birth will flush. */
+static bool subdevice_down(const struct command *c)
+{
+    const struct spb_device *s;
+    for (size_t i = 0; c->subdevice && (s = spb_node_device(c->device->sp, i)); i++)
+        if (str_is(s->name, c->subdevice))
+            return s->life != SPB_LIFE_BORN;
+    return false;
+}
+
 void commands_flush(struct device *d)
 {
     if (list_empty(&d->commands))
@@ -438,7 +454,8 @@ void commands_flush(struct device *d)
         }
         if ((one_at_a_time && busy && !sparkplug) ||
             (c->op == CMD_REBIRTH ? !mqtt_is_up(d->shard->engine->sp)
-                                  : !device_reachable(d, sparkplug)))
+                                  : !device_reachable(d, sparkplug)) ||
+            subdevice_down(c))
             continue;
         busy |= !sparkplug;
         if (cmd_op_repeatable(c->op) || c->restored)
@@ -469,6 +486,15 @@ static struct command *command_new(struct device *d, struct str id, struct str r
     return c;
 }
 
+static void take_terms(struct command *c, const struct cmd_request *r)
+{
+    c->op = r->op;
+    c->timeout_ms = r->timeout_ms;
+    c->expires_ms = c->created_ms + (int64_t)r->ttl_s * 1000;
+    if (r->op == CMD_METRIC_WRITE && r->device.n)
+        c->subdevice = strndup(r->device.p, r->device.n);
+}
+
 void command_fail_gone(struct shard *s, struct str id, const char *why)
 {
     struct params p = {.n = 0};
@@ -480,6 +506,9 @@ void command_fail_gone(struct shard *s, struct str id, const char *why)
     params_null(&p);
     params_null(&p);
     params_put(s->engine, ST_COMMAND_STATE, &p);
+    struct command gone = {.state = CMD_FAILED};
+    snprintf(gone.id, sizeof gone.id, "%.*s", STR_ARG(id));
+    tell_waiters(s, &gone, why, s->now.utc_ms);
 }
 
 void command_accept(struct shard *s, const struct letter_command *l)
@@ -504,9 +533,7 @@ void command_accept(struct shard *s, const struct letter_command *l)
         finish(c, CMD_EV_REFUSE, why);
         return;
     }
-    c->op = r.op;
-    c->timeout_ms = r.timeout_ms;
-    c->expires_ms = c->created_ms + (int64_t)r.ttl_s * 1000;
+    take_terms(c, &r);
     feed(c, NULL, 0);
     commands_flush(d);
     device_settle(d);
@@ -524,9 +551,7 @@ enum err command_restore(struct device *d, const struct load_command *l)
         finish(c, CMD_EV_REFUSE, "the stored request cannot be read");
         return ERR_OK;
     }
-    c->op = r.op;
-    c->timeout_ms = r.timeout_ms;
-    c->expires_ms = c->created_ms + (int64_t)r.ttl_s * 1000;
+    take_terms(c, &r);
     c->sent_ms = l->sent_ms;
     if (c->state == CMD_QUEUED)
         return ERR_OK;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define ADMIT_PER_S     100
+#define TEXT_MAX        512 /* bytes of a manufacturer, a fault, ... */
 #define EXPIRY_GRACE_MS 1000
 
 struct device *device_find(struct shard *s, struct str endpoint)
@@ -27,12 +28,21 @@ struct device *device_find_node(struct shard *s, struct str group, struct str no
     return map_find(&s->by_node, node_key(key, sizeof key, group, node));
 }
 
+struct str device_text(struct str text)
+{
+    if (text.n > TEXT_MAX) /* not in the middle of a character */
+        for (text.n = TEXT_MAX; text.n && ((unsigned char)text.p[text.n] & 0xc0) == 0x80;)
+            text.n--;
+    return text;
+}
+
 void device_set_text(char **where, struct str text)
 {
+    text = device_text(text);
     if (*where && str_is(text, *where))
         return;
     free(*where);
-    *where = text.p && text.n ? strndup(text.p, text.n < 512 ? text.n : 512) : NULL;
+    *where = text.p && text.n ? strndup(text.p, text.n) : NULL;
 }
 
 struct device *device_new(struct shard *s, int64_t id, struct str endpoint)
@@ -319,6 +329,8 @@ static void count_strands(struct device *d)
         metric_add(m, M_SP_ONLINE, sp ? 1 : -1);
     d->counted_lw = lw;
     d->counted_sp = sp;
+    metric_add(m, M_SP_SUBDEVICES, (int64_t)d->evidence.sp_devices_born - d->counted_subdevices);
+    d->counted_subdevices = d->evidence.sp_devices_born;
     struct spb_node_info node = {.lost_messages = d->counted_lost};
     if (d->sp)
         spb_node_get_info(d->sp, &node);

@@ -351,7 +351,8 @@ enum err engine_command(struct engine *e, struct str endpoint, struct str id, st
     memcpy(at + endpoint.n, request.p, request.n);
     l->endpoint = str_make(at, endpoint.n);
     l->request = str_make(at + endpoint.n, request.n);
-    enum err err = mailbox_try_put(shard_of(e, endpoint)->box, &l->letter.mail);
+    /* The row is committed: a full mailbox must not leave it to the next restart. */
+    enum err err = mailbox_force_put(shard_of(e, endpoint)->box, &l->letter.mail);
     if (err)
         free(l);
     return err;

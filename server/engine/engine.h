@@ -67,7 +67,7 @@ const struct lw_model *engine_model(const struct engine *e);
 /* ---- commands ---- */
 
 /* engine_command tells the shard that command `id` was committed; `request` is its JSON text.
- * ERR_NOTFOUND, ERR_FULL. */
+ * Never refused for want of room (the row exists); ERR_CLOSED while stopping. */
 MUST_CHECK enum err engine_command(struct engine *e, struct str endpoint, struct str id,
                                    struct str request, int64_t created_ms);
 /* engine_command_wait parks until the command reaches a final state, or `observed`-pending states

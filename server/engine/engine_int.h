@@ -171,7 +171,8 @@ struct command {
     enum cmd_state state;
     bool arming; /* its `sent` row is being written; publish when durable */
     bool restored;
-    char *request; /* JSON as posted */
+    char *request;   /* JSON as posted */
+    char *subdevice; /* whom a metric-write is for; NULL the node */
     enum cmd_op op;
     uint32_t timeout_ms;
     int64_t created_ms, sent_ms;
@@ -204,6 +205,7 @@ struct device {
         asking; /* of the LwM2M message being handled: its refusal goes back the same way */
     struct spb_node *sp;
     struct spb_node_sink sp_sink;
+    enum err published;     /* what became of the node's newest publish */
     char restored_life[12]; /* Sparkplug life before our restart, until something newer */
     int64_t restored_born_ms, restored_died_ms, restored_bd_seq, restored_rebirths;
     bool restored_conformant;
@@ -229,6 +231,7 @@ struct device {
     float messages_per_s;
     bool counted_lw, counted_sp;
     uint32_t counted_lost; /* messages missing in sequence gaps */
+    uint32_t counted_subdevices;
 
     /* live views */
     struct list dirty_node; /* shard->dirty */
@@ -350,6 +353,7 @@ void device_run_deadline(struct device *d);
 void device_mark_row(struct device *d);
 void device_store_seen(struct device *d);
 void device_set_text(char **where, struct str text);
+struct str device_text(struct str text); /* as device_set_text would keep it */
 
 /* timeline.c */
 void timeline_add(struct device *d, enum tl_kind kind, const char *text, struct str detail_json);

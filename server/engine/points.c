@@ -356,10 +356,10 @@ static void collect_errors(struct device *d)
 
 static void update_fault(struct device *d)
 {
-    char words[512];
+    char words[1024]; /* both parts whole; device_set_text shortens */
     snprintf(words, sizeof words, "%s%s%s", d->fault_metric ? d->fault_metric : "",
              d->fault_metric && d->fault_lwm2m ? "; " : "", d->fault_lwm2m ? d->fault_lwm2m : "");
-    if (str_is(str_of(words), d->fault ? d->fault : ""))
+    if (str_is(device_text(str_of(words)), d->fault ? d->fault : ""))
         return;
     bool had = d->fault != NULL;
     device_set_text(&d->fault, str_of(words));
@@ -395,7 +395,7 @@ static void learn_identity(struct device *d, struct lw_path path, const struct l
                    : path.id[2] == 2 ? &d->serial
                    : path.id[2] == 3 ? &d->firmware
                                      : NULL;
-    if (!where || (*where && str_is(v->s, *where)))
+    if (!where || (*where && str_is(device_text(v->s), *where)))
         return;
     device_set_text(where, v->s);
     d->store_seen_dirty = true;
@@ -452,10 +452,12 @@ static void take_lwm2m(struct device *d, const struct lw_entry *e, enum lw_sourc
     if (!p)
         return;
     int64_t at = acquired_at(e, s->now.utc_ms, &quality);
-    bool newer = at >= p->at_ms || p->restored;
+    /* a value without a time of its own is the newest, whatever a fast clock claimed before */
+    bool newer = at >= p->at_ms || p->restored || !e->time_ms;
     store_lwm2m(s, p, &e->value, quality, at);
     points_check_clock(d, quality != SPB_Q_BAD_TIME);
-    commands_see_lwm2m(d, e);
+    if (source != LW_SRC_WRITE) /* our own word proves nothing */
+        commands_see_lwm2m(d, e);
     if (!newer || !keep_value(p, e->value))
         return;
     p->at_ms = at;

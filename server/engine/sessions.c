@@ -1,7 +1,8 @@
 /* sessions.c - the two broker sessions and what their threads do: copy, pick the shard, put.
  *
  * Sparkplug host session: clean, STATE will and birth, QoS 0/1 telemetry; when a shard is full its
- * message is dropped and counted, and the gap in the node's sequence asks for a rebirth.
+ * message is dropped and counted, and the gap in the node's sequence asks for a rebirth.  Only a
+ * death waits: it would leave no gap.
  * LwM2M session: persistent, No Local; when a shard is full the session's thread waits, the broker
  * keeps the rest. */
 #include "engine/engine_int.h"
@@ -94,11 +95,21 @@ static struct letter_mqtt *copy_message(const struct mqtt_message *msg, enum ses
     return l;
 }
 
+/* A lost NDEATH leaves no gap: nothing would ever contradict that the node lives. */
+static bool is_node_death(struct str topic)
+{
+    struct str rest = topic;
+    str_cut(&rest, '/');
+    str_cut(&rest, '/');
+    return str_is(str_cut(&rest, '/'), "NDEATH");
+}
+
 static void deliver(struct engine *e, struct letter_mqtt *l, struct str name)
 {
     struct shard *s = shard_of(e, name);
-    enum err err = l->session == SESSION_SPARKPLUG ? mailbox_try_put(s->box, &l->letter.mail)
-                                                   : mailbox_put(s->box, &l->letter.mail);
+    bool may_drop = l->session == SESSION_SPARKPLUG && !is_node_death(l->topic);
+    enum err err =
+        may_drop ? mailbox_try_put(s->box, &l->letter.mail) : mailbox_put(s->box, &l->letter.mail);
     if (err) {
         metric_add(e->metrics, M_DROP_MAILBOX, 1);
         free(l);

@@ -62,8 +62,13 @@ struct shard *shard_of(struct engine *e, struct str name)
 
 void shard_flush_samples(struct shard *s)
 {
-    if (!s->batch || (!s->batch->n && !s->batch->n_text))
+    if (!s->batch)
         return;
+    if (!s->batch->n && !s->batch->n_text) { /* kept, it would be due for ever */
+        batch_free(s->batch);
+        s->batch = NULL;
+        return;
+    }
     size_t n = s->batch->n + s->batch->n_text;
     enum err e = writer_samples(s->engine->writer, s->batch);
     if (e) {

@@ -13,6 +13,7 @@ static void sink_publish(void *ctx, struct str topic, struct str payload)
     struct device *d = ctx;
     struct engine *e = d->shard->engine;
     enum err err = mqtt_publish(e->sp, topic, payload, 0, false, NULL);
+    d->published = err;
     if (err) {
         metric_add(e->metrics, M_DROP_PUBLISH, 1);
         log_warn("sparkplug.not_published", KV("endpoint", d->endpoint), KE(err));
@@ -51,14 +52,8 @@ static void store_node(struct device *d)
     params_put(d->shard->engine, ST_NODE_PUT, &p);
 }
 
-static void store_subdevice(struct device *d, struct str name)
+static void store_subdevice(struct device *d, const struct spb_device *s)
 {
-    const struct spb_device *s;
-    for (size_t i = 0; (s = spb_node_device(d->sp, i)); i++)
-        if (str_eq(s->name, name))
-            break;
-    if (!s)
-        return;
     struct params p = {.n = 0};
     params_i64(&p, d->id);
     params_str(&p, s->name);
@@ -66,6 +61,16 @@ static void store_subdevice(struct device *d, struct str name)
     params_ms(&p, s->born_ms);
     params_ms(&p, s->died_ms);
     params_put(d->shard->engine, ST_SUBDEVICE_PUT, &p);
+}
+
+/* The row of `name`; without a name, of all that the node took along when it died, fell silent or
+ * was born anew. */
+static void store_subdevices(struct device *d, struct str name)
+{
+    const struct spb_device *s;
+    for (size_t i = 0; (s = spb_node_device(d->sp, i)); i++)
+        if (name.p ? str_eq(s->name, name) : s->life != SPB_LIFE_BORN)
+            store_subdevice(d, s);
 }
 
 static void note_death(struct device *d)
@@ -100,10 +105,6 @@ static void count_event(struct device *d, enum spb_node_event ev)
         metric_add(m, M_REBIRTHS, 1);
     else if (ev == SPB_EV_GAP)
         metric_add(m, M_SEQ_GAPS, 1);
-    else if (ev == SPB_EV_DEVICE_BORN)
-        metric_add(m, M_SP_SUBDEVICES, 1);
-    else if (ev == SPB_EV_DEVICE_DEAD)
-        metric_add(m, M_SP_SUBDEVICES, -1);
 }
 
 static void sink_event(void *ctx, enum spb_node_event ev, struct str device, const char *words,
@@ -121,10 +122,10 @@ static void sink_event(void *ctx, enum spb_node_event ev, struct str device, con
         d->restored_life[0] = '\0';
         commands_see_birth(d);
     }
-    if (row->stores && device.p)
-        store_subdevice(d, device);
-    else if (row->stores)
+    if (row->stores && !device.p)
         store_node(d);
+    if (row->stores && ev != SPB_EV_REBIRTH_ASKED)
+        store_subdevices(d, device);
     d->judge = true;
     device_mark_row(d);
 }
@@ -174,6 +175,8 @@ static enum err admit_clash(struct shard *s, struct device *owner, const struct 
 
 static enum err receiver(struct shard *s, const struct spb_topic *t, struct device **out)
 {
+    if (t->group.n > NAME_MAX_BYTES)
+        return ERR_DENIED; /* longer than the keys of by_node */
     *out = device_find_node(s, t->group, t->node);
     if (*out)
         return ERR_OK;
@@ -239,6 +242,7 @@ void sp_strand_broker(struct shard *s, bool up, bool first)
     for (struct device *d; (d = map_next(&s->by_node, &it));) {
         if (up) {
             spb_node_host_back(d->sp, (uint32_t)(shard_random(s) % (spread_ms + 1)), s->now);
+            commands_flush(d);
         } else {
             spb_node_host_lost(d->sp, s->now);
             device_blind(d, "broker_lost");

@@ -406,6 +406,132 @@ static void the_last_word_decides_within_one_millisecond_too(void **state)
     stop(&f);
 }
 
+static void answer_last_command(const char *payload)
+{
+    char topic[128] = "";
+    pthread_mutex_lock(&world.lock);
+    for (size_t i = 0; i < world.n_published; i++)
+        if (strncmp(world.published[i], "lwm2m/dev-1/cmd/", 16) == 0)
+            snprintf(topic, sizeof topic, "lwm2m/dev-1/resp/%.*s",
+                     (int)strcspn(world.published[i] + 16, " "), world.published[i] + 16);
+    pthread_mutex_unlock(&world.lock);
+    world_say(&world.lw, topic, payload, false);
+}
+
+static size_t published(const char *part)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&world.lock);
+    for (size_t i = 0; i < world.n_published; i++)
+        n += strstr(world.published[i], part) != NULL;
+    pthread_mutex_unlock(&world.lock);
+    return n;
+}
+
+static void wait_for_commands(size_t n)
+{
+    for (int i = 0; i < 1000 && published("lwm2m/dev-1/cmd/") < n; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    assert_int_equal(published("lwm2m/dev-1/cmd/"), n);
+}
+
+static void our_own_second_write_does_not_prove_the_first(void **state)
+{
+    static const char second[] = "11111111-2222-3333-4444-666666666666";
+    static const char write[] = "{\"op\":\"write\",\"path\":\"/1/0/1\",\"value\":60}";
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    post(&f, "{\"op\":\"observe\",\"path\":\"/1/0/1\"}");
+    wait_for_commands(1);
+    answer_last_command("{\"code\":\"2.05\",\"values\":[{\"path\":\"/1/0/1\",\"value\":300}]}");
+    assert_non_null(world_wait(STORED, "|succeeded|"));
+    assert_int_equal(
+        engine_command(f.engine, str_of("dev-1"), str_of(second), str_of(write), clock_utc_ms()),
+        ERR_OK);
+    wait_for_commands(2);
+    answer_last_command("{\"code\":\"2.04\"}");
+    assert_non_null(world_wait(STORED, "666666666666|accepted|"));
+    static const char third[] = "11111111-2222-3333-4444-777777777777";
+    assert_int_equal(
+        engine_command(f.engine, str_of("dev-1"), str_of(third), str_of(write), clock_utc_ms()),
+        ERR_OK);
+    wait_for_commands(3);
+    answer_last_command("{\"code\":\"2.04\"}");
+    assert_non_null(world_wait(STORED, "777777777777|accepted|"));
+    assert_null(world_find(STORED, "|observed|"));
+    stop(&f);
+}
+
+static void a_long_text_is_cut_between_characters(void **state)
+{
+    struct str whole = str_make(NULL, 0);
+    char *kept = NULL, text[520];
+    (void)state;
+    memset(text, 'a', sizeof text);
+    memcpy(text + 511, "\xc3\xa4", 2);
+    device_set_text(&kept, str_make(text, sizeof text));
+    assert_int_equal(strlen(kept), 511);
+    assert_true(str_utf8_valid(str_of(kept)));
+    device_set_text(&kept, whole);
+    assert_null(kept);
+}
+
+static void a_value_without_a_time_is_newer_than_what_a_fast_clock_claimed(void **state)
+{
+    struct fixture f;
+    char payload[160];
+    (void)state;
+    start(&f);
+    register_device();
+    snprintf(payload, sizeof payload,
+             "{\"values\":[{\"path\":\"/3303/0/5700\",\"value\":1.5,\"time\":%lld}]}",
+             (long long)clock_utc_ms() + 300000);
+    world_say(&world.lw, "lwm2m/dev-1/send", payload, false);
+    assert_true(shows(&f, "dev-1", "\"value\":1.5"));
+    world_say(&world.lw, "lwm2m/dev-1/send",
+              "{\"values\":[{\"path\":\"/3303/0/5700\",\"value\":2.5}]}", false);
+    assert_true(shows(&f, "dev-1", "\"value\":2.5"));
+    stop(&f);
+}
+
+static void commands_beyond_the_limit_fail_at_once_and_say_so(void **state)
+{
+    static const char last[] = "99999999-2222-3333-4444-555555555555";
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    enum cmd_state end;
+    struct buf members;
+    char one[37];
+    (void)state;
+    restore(&r, &c, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    world.n_commands = world.n_registrations = 0;
+    start(&f);
+    register_device();
+    world.lw.up = false; /* all of them wait */
+    for (int i = 0; i < 1000; i++) {
+        snprintf(one, sizeof one, "11111111-2222-3333-4444-%012d", i);
+        assert_int_equal(engine_command(f.engine, str_of("dev-1"), str_of(one),
+                                        str_of("{\"op\":\"read\",\"path\":\"/3/0/0\"}"),
+                                        clock_utc_ms()),
+                         ERR_OK);
+    }
+    struct engine_waiter *w = engine_waiter_new(f.engine, str_of(last));
+    assert_int_equal(engine_command(f.engine, str_of("dev-1"), str_of(last),
+                                    str_of("{\"op\":\"read\",\"path\":\"/3/0/0\"}"),
+                                    clock_utc_ms()),
+                     ERR_OK);
+    buf_init(&members, 4096);
+    assert_int_equal(engine_waiter_wait(w, 4000, &end, &members), ERR_OK);
+    assert_int_equal(end, CMD_FAILED);
+    assert_non_null(strstr(buf_text(&members), "too many commands"));
+    buf_fini(&members);
+    engine_waiter_free(w);
+    stop(&f);
+}
+
 static void a_puback_without_a_listener_ends_the_command_at_once(void **state)
 {
     struct fixture f;
@@ -455,6 +581,10 @@ int main(void)
         cmocka_unit_test(what_no_kept_update_renews_expires_after_the_drain),
         cmocka_unit_test(a_broker_that_forgot_the_session_ends_the_drain),
         cmocka_unit_test(the_last_word_decides_within_one_millisecond_too),
+        cmocka_unit_test(our_own_second_write_does_not_prove_the_first),
+        cmocka_unit_test(a_long_text_is_cut_between_characters),
+        cmocka_unit_test(a_value_without_a_time_is_newer_than_what_a_fast_clock_claimed),
+        cmocka_unit_test(commands_beyond_the_limit_fail_at_once_and_say_so),
         cmocka_unit_test(a_waiter_gets_the_answer_of_its_command),
         cmocka_unit_test(after_a_restart_a_sent_read_is_sent_again),
         cmocka_unit_test(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),
