@@ -59,6 +59,14 @@ static bool dispatch(struct request *r)
         reply_unavailable(r, "stopping", "The server is stopping.");
         return false;
     }
+    /* CivetWeb drops the header lines it has no room for: whatever they were meant to say, perhaps
+     * to a proxy before us, would be ignored. */
+    if (r->info->num_headers >= MG_MAX_HEADERS) {
+        mg_disable_connection_keep_alive(r->conn);
+        reply_header(r, "Connection", "close");
+        reply_problem(r, 431, "too_many_headers", "A request has at most 63 header lines.");
+        return false;
+    }
     if (!str_utf8_valid(r->path) || !allowed_here(r)) {
         reply_problem(r, 404, "not_found", "There is no such path.");
         return false;
