@@ -45,6 +45,20 @@ withStack('console', { devices: 2 }, (stack) => {
     await line('Manufacturer').locator('.note-ok', { hasText: '2.05' }).waitFor();
   });
 
+  test('an engineer tags the device and puts it into a new group', async () => {
+    await page.getByRole('button', { name: 'Add tags' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Tags').fill('no sign');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await dialog.getByRole('alert').waitFor();
+    await dialog.getByLabel('Tags').fill('site=oslo\nspare=');
+    await dialog.getByLabel('Groups').fill('north');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await page.locator('.labels', { hasText: 'site=oslo' }).waitFor();
+    const { body } = await stack.api('GET', '/devices/sim-t-00001/labels');
+    assert.deepEqual(body, { endpoint: 'sim-t-00001', tags: { site: 'oslo', spare: '' }, groups: ['north'] });
+  });
+
   test('a broken device changes its sentence within a second', async () => {
     await stack.tell('break sim-t-00001 power');
     const from = Date.now();

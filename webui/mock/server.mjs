@@ -110,6 +110,33 @@ function routes(world, state) {
           q,
         ),
     ],
+    [
+      'GET',
+      /^\/devices\/([^/]+)\/labels$/,
+      (m, { res }) => {
+        const labels = state.labels.get(m[1]) ?? { version: 0, tags: {}, groups: [] };
+        res.setHeader('ETag', `"${labels.version}"`);
+        return { endpoint: device(m[1]), tags: labels.tags, groups: labels.groups };
+      },
+    ],
+    [
+      'PUT',
+      /^\/devices\/([^/]+)\/labels$/,
+      (m, { body }) => {
+        const version = (state.labels.get(m[1])?.version ?? 0) + 1;
+        state.labels.set(device(m[1]), { version, tags: body.tags, groups: body.groups });
+        return { endpoint: m[1], tags: body.tags, groups: body.groups };
+      },
+    ],
+    ['GET', /^\/groups$/, () => page([...state.groups].map((name) => ({ name, devices: 0 })))],
+    [
+      'POST',
+      /^\/groups$/,
+      (_, { body }) => {
+        state.groups.add(body.name);
+        return { name: body.name, devices: 0 };
+      },
+    ],
     ['GET', /^\/timeline$/, (_, { q }) => newest(world.events, q)],
     [
       'GET',
@@ -260,6 +287,8 @@ export async function mock_start({ port = 0, devices = 10 } = {}) {
   const state = {
     role: 'admin',
     database: { state: 'up', since: new Date().toISOString(), spooled_rows: 0 },
+    labels: new Map(),
+    groups: new Set(),
     users: [
       { username: 'admin', role: 'admin' },
       { username: 'olga', role: 'operator' },

@@ -11,7 +11,9 @@ import type {
   DeviceDetail,
   DeviceSummary,
   Fleet,
+  Group,
   History,
+  Labels,
   ModelObject,
   Page,
   Problem,
@@ -62,8 +64,10 @@ async function request<T>(
   path: string,
   body?: unknown,
   keep401 = false,
+  extra: { if_match?: string | null; on_etag?: (etag: string | null) => void } = {},
 ): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
+  if (extra.if_match) headers['If-Match'] = extra.if_match;
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET' && csrf) headers['X-Braid-CSRF'] = csrf;
   let response: Response;
@@ -78,6 +82,7 @@ async function request<T>(
     throw new ApiError(0, { code: 'unreachable', detail: 'The server cannot be reached.' });
   }
   note_clock(response);
+  extra.on_etag?.(response.headers.get('ETag'));
   const text = await response.text();
   let parsed: unknown = null;
   if (text) {
@@ -129,6 +134,21 @@ export const api = {
     ),
   device: (endpoint: string) => request<DeviceDetail>('GET', device(endpoint)),
   device_forget: (endpoint: string) => request<null>('DELETE', device(endpoint)),
+  labels: async (endpoint: string) => {
+    let version: string | null = null;
+    const body = await request<Labels>('GET', `${device(endpoint)}/labels`, undefined, false, {
+      on_etag: (etag) => (version = etag),
+    });
+    return { body, version };
+  },
+  labels_put: (
+    endpoint: string,
+    body: { tags: Record<string, string>; groups: string[] },
+    if_match: string | null,
+  ) => request<Labels>('PUT', `${device(endpoint)}/labels`, body, false, { if_match }),
+  groups: (cursor?: string | null) =>
+    request<Page<Group>>('GET', `/groups${query({ limit: 1000, cursor })}`),
+  group_add: (name: string) => request<Group>('POST', '/groups', { name }),
   series: (endpoint: string) =>
     request<Page<Series>>('GET', `${device(endpoint)}/series${query({ limit: 1000 })}`),
   history: (endpoint: string, series: string, from: number, to: number, points: number) =>

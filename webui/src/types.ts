@@ -113,6 +113,18 @@ export interface Metric {
   writable: boolean;
 }
 
+export interface Labels {
+  endpoint: string;
+  tags: Record<string, string>;
+  groups: string[];
+}
+
+export interface Group {
+  name: string;
+  devices: number;
+  created_at: string;
+}
+
 export interface DeviceDetail extends DeviceSummary {
   evidence: { lwm2m: Evidence | null; sparkplug: Evidence | null; link: Evidence | null };
   objects: DeviceObject[];

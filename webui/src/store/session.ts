@@ -18,6 +18,7 @@ export function role_covers(have: Role | undefined, need: Role): boolean {
 }
 
 export const may_operate = computed(() => role_covers(session.value?.role, 'operator'));
+export const may_engineer = computed(() => role_covers(session.value?.role, 'engineer'));
 export const may_admin = computed(() => role_covers(session.value?.role, 'admin'));
 
 /** Set while a cookie may exist; without it a first visit asks nothing that must be refused. */

@@ -22,6 +22,7 @@ import { Age, CopyButton, Problem, StatusChip } from '../ui/bits';
 import { Confirm } from '../ui/dialog';
 import { DeviceChart } from './device_chart';
 import { DeviceCommands, DeviceTimeline } from './device_log';
+import { DeviceLabels } from './device_labels';
 import { Lwm2mFacts, Lwm2mTree } from './device_lwm2m';
 import { MetricTree, RebirthButton, SparkplugFacts } from './device_sparkplug';
 
@@ -122,6 +123,7 @@ function Hero({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
       )}
       <Evidence d={d} detail={detail} />
       <Identity d={d} />
+      <DeviceLabels endpoint={d.endpoint} />
       {sure && (
         <Confirm
           title={`Forget ${d.endpoint}?`}
