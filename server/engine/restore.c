@@ -17,6 +17,20 @@ static struct device *find(struct restoring *r, int64_t id)
     return map_find_u64(&r->devices, (uint64_t)id);
 }
 
+/* The verdict as it was stored: what is still true after a restart is neither new nor told anew. */
+static void restore_verdict(struct device *d, const struct load_device *l)
+{
+    struct metrics *m = d->shard->engine->metrics;
+    metric_add(m, M_DEV_NEVER + (enum metric)d->verdict.status, -1);
+    for (int s = 0; s < BRAID_STATUS_COUNT; s++)
+        if (str_is(l->status, braid_status_word((enum braid_status)s)))
+            d->verdict.status = (enum braid_status)s;
+    for (int k = BRAID_LINK_UNKNOWN; k <= BRAID_LINK_LOST; k++)
+        if (str_is(l->link, braid_link_word((enum braid_link)k)))
+            d->verdict.link = (enum braid_link)k;
+    metric_add(m, M_DEV_NEVER + (enum metric)d->verdict.status, 1);
+}
+
 static enum err on_device(void *ctx, const struct load_device *l)
 {
     struct restoring *r = ctx;
@@ -28,6 +42,7 @@ static enum err on_device(void *ctx, const struct load_device *l)
     d->created_ms = l->created_ms;
     d->last_seen_ms = l->last_seen_ms;
     d->status_since_ms = l->status_since_ms;
+    restore_verdict(d, l);
     device_set_text(&d->manufacturer, l->manufacturer);
     device_set_text(&d->model, l->model);
     device_set_text(&d->serial, l->serial);

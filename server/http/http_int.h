@@ -11,15 +11,16 @@
 
 #include <stdatomic.h>
 
-#define HTTP_BODY_MAX    (1u << 20)
-#define HTTP_ANSWER_MAX  (256u << 20)
-#define HTTP_JSON_NODES  20000
-#define HTTP_MAX_PARAMS  2
-#define HTTP_ENGINE_MS   5000 /* how long a request waits for the shards */
-#define HTTP_DB_MS       3000 /* ... and for a pooled connection */
-#define HTTP_COOKIE      "braid_session"
-#define HTTP_SECRET_SIZE 32 /* bytes of a session or API token */
-#define HTTP_HASH_TEXT   65 /* hex SHA-256 and NUL */
+#define HTTP_BODY_MAX     (1u << 20)
+#define HTTP_ENDPOINT_MAX 128 /* what the engine admits */
+#define HTTP_ANSWER_MAX   (256u << 20)
+#define HTTP_JSON_NODES   20000
+#define HTTP_MAX_PARAMS   2
+#define HTTP_ENGINE_MS    5000 /* how long a request waits for the shards */
+#define HTTP_DB_MS        3000 /* ... and for a pooled connection */
+#define HTTP_COOKIE       "braid_session"
+#define HTTP_SECRET_SIZE  32 /* bytes of a session or API token */
+#define HTTP_HASH_TEXT    65 /* hex SHA-256 and NUL */
 
 /* Who may; each role includes those before it.  X(enumerator, word) */
 #define HTTP_ROLE_TABLE(X)                                                                         \

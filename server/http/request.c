@@ -354,7 +354,7 @@ void request_db_end(struct request *r)
 bool request_endpoint(struct request *r)
 {
     struct str ep = r->params[0];
-    if (ep.n <= 64 && str_utf8_valid(ep))
+    if (ep.n <= HTTP_ENDPOINT_MAX && str_utf8_valid(ep))
         return true;
     reply_problem(r, 404, "not_found", "There is no such device.");
     return false;

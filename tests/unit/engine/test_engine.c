@@ -298,6 +298,28 @@ static void a_restart_and_a_lost_session_make_us_blind_until_a_message(void **st
     stop(&f);
 }
 
+static void what_was_true_before_a_restart_is_not_told_as_news(void **state)
+{
+    struct fixture f;
+    struct load_device lost = known;
+    char since[CLOCK_TEXT], part[96];
+    (void)state;
+    lost.status = lost.link = str_of("lost");
+    lost.status_since_ms = clock_utc_ms() - 3 * 86400000LL;
+    lost.last_seen_ms = lost.status_since_ms - 1000;
+    world.devices = &lost;
+    world.n_devices = 1;
+    start(&f);
+    clock_rfc3339(lost.status_since_ms, since);
+    snprintf(part, sizeof part, "\"status_since\":\"%s\"", since);
+    assert_true(shows(&f, "dev-1", part));
+    assert_true(shows(&f, "dev-1", "Connection lost 3 days ago"));
+    assert_null(world_find(STORED, "timeline_put"));
+    assert_int_equal(metric_get(f.metrics, M_DEV_NEVER + (enum metric)BRAID_LOST), 1);
+    assert_int_equal(metric_get(f.metrics, M_DEV_NEVER), 0);
+    stop(&f);
+}
+
 static void drained_and_retained_messages_do_not_make_a_device_look_alive(void **state)
 {
     struct fixture f;
@@ -585,6 +607,7 @@ int main(void)
         cmocka_unit_test(a_long_text_is_cut_between_characters),
         cmocka_unit_test(a_value_without_a_time_is_newer_than_what_a_fast_clock_claimed),
         cmocka_unit_test(commands_beyond_the_limit_fail_at_once_and_say_so),
+        cmocka_unit_test(what_was_true_before_a_restart_is_not_told_as_news),
         cmocka_unit_test(a_waiter_gets_the_answer_of_its_command),
         cmocka_unit_test(after_a_restart_a_sent_read_is_sent_again),
         cmocka_unit_test(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),
