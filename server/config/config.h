@@ -21,7 +21,7 @@
     X(http_live_clients, i, "http.live_clients", "128", 1, 4000, "WebSocket clients at most")      \
     X(http_session_idle_s, i, "http.session_idle_s", "43200", 60, 2592000, "Login idle timeout")   \
     X(http_session_max_s, i, "http.session_max_s", "604800", 60, 31536000, "Login total timeout")  \
-    X(http_trusted_proxies, s, "http.trusted_proxies", "127.0.0.0/8", 0, 0,                        \
+    X(http_trusted_proxies, s, "http.trusted_proxies", "", 0, 0,                                   \
       "Networks of proxies whose X-Forwarded-* count, comma separated")                            \
     X(http_secure_cookie, b, "http.secure_cookie", "false", 0, 0, "Cookies over HTTPS only")       \
     X(mqtt_host, s, "mqtt.host", "127.0.0.1", 0, 0, "Broker")                                      \

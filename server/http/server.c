@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STOP_MS 5000 /* what requests under way get to finish */
+#define STOP_MS    5000 /* what requests under way get to finish */
+#define FRONT_IDLE 8    /* threads held by idle connections of the front (compose/nginx.conf.in) */
 
 static bool wants_websocket(const struct request *r)
 {
@@ -142,11 +143,12 @@ static int log_message(const struct mg_connection *conn, const char *message)
 static enum err listen_on(struct http *h)
 {
     const struct config *c = h->parts.config;
-    char ports[300], threads[16];
+    char ports[300], threads[24];
     bool metrics = *c->http_metrics_listen != 0;
     snprintf(ports, sizeof ports, "%s%s%s", c->http_listen, metrics ? "," : "",
              metrics ? c->http_metrics_listen : "");
-    snprintf(threads, sizeof threads, "%lld", (long long)(c->http_workers + c->http_live_clients));
+    snprintf(threads, sizeof threads, "%lld",
+             (long long)(c->http_workers + c->http_live_clients + FRONT_IDLE));
     const char *options[] = {
         "listening_ports",
         ports,

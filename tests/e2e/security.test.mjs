@@ -10,7 +10,7 @@ import { build, sleep, until, withStack } from './lib/stack.mjs';
 const slow = build === 'release' ? 1 : 4;
 const workers = 8;
 
-withStack('at the door', { config: { 'http.workers': workers } }, (stack) => {
+withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_proxies': '127.0.0.1' } }, (stack) => {
   const from = (address) => ({ token: null, headers: { 'x-forwarded-for': address } });
   const login = (username, password, address) =>
     stack.api('POST', '/session', { username, password }, from(address));
