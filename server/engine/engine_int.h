@@ -292,6 +292,7 @@ struct engine {
     struct mqtt *sp, *lw;
     struct publisher *publisher;   /* LwM2M session for acks made on the writer's thread */
     _Atomic bool sp_seen, lw_seen; /* connected at least once */
+    _Atomic bool leaving;          /* our STATE death is said: it is the last word */
     _Atomic bool lw_draining;
     _Atomic uint64_t lw_hears_since; /* monotonic ms; 0: down, or what was kept still arrives */
     _Atomic int64_t lw_away_from_ms, sp_since_ms, lw_since_ms;

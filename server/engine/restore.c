@@ -142,6 +142,15 @@ static enum err on_observation(void *ctx, const struct load_observation *l)
     return e == ERR_NOMEM ? e : ERR_OK; /* a row that fits no more must not keep us from starting */
 }
 
+static enum spb_life node_life(struct str word)
+{
+    static const enum spb_life lives[] = {SPB_LIFE_BORN, SPB_LIFE_STALE, SPB_LIFE_DEAD};
+    for (size_t i = 0; i < sizeof lives / sizeof *lives; i++)
+        if (str_is(word, spb_life_word(lives[i])))
+            return lives[i];
+    return SPB_LIFE_UNKNOWN;
+}
+
 static enum err on_node(void *ctx, const struct load_node *l)
 {
     struct restoring *r = ctx;
@@ -154,6 +163,13 @@ static enum err on_node(void *ctx, const struct load_node *l)
     d->restored_bd_seq = l->bd_seq;
     d->restored_conformant = l->conformant;
     d->restored_rebirths = l->rebirths;
+    struct spb_node_info before = {.life = node_life(l->life),
+                                   .has_bd_seq = l->bd_seq >= 0,
+                                   .bd_seq = l->bd_seq >= 0 ? (uint64_t)l->bd_seq : 0,
+                                   .born_ms = l->born_ms,
+                                   .died_ms = l->died_ms,
+                                   .conformant = l->conformant};
+    spb_node_restore(d->sp, &before);
     if (d->evidence.died_kind[0] && str_is(l->life, "dead")) {
         d->evidence.died_at_ms = l->died_ms;
         snprintf(d->evidence.died_kind, sizeof d->evidence.died_kind, "NDEATH");

@@ -61,7 +61,7 @@ static void handle_state(struct engine *e, struct mqtt *m, const struct mqtt_mes
     pthread_mutex_lock(&e->host_lock);
     bool repeat = spb_host_must_repeat(&e->host, msg->topic, msg->payload);
     pthread_mutex_unlock(&e->host_lock);
-    if (repeat)
+    if (repeat && !atomic_load(&e->leaving)) /* not against our own farewell */
         publish_birth(e, m);
 }
 
@@ -401,8 +401,11 @@ void sessions_stop(struct engine *e)
 {
     if (e->sp) {
         struct buf payload;
+        atomic_store(&e->leaving, true);
         buf_init(&payload, 256);
+        pthread_mutex_lock(&e->host_lock);
         spb_host_death(&e->host, clock_utc_ms(), &payload);
+        pthread_mutex_unlock(&e->host_lock);
         if (mqtt_publish(e->sp, str_of(e->host.topic), buf_view(&payload), 1, true, NULL))
             log_warn("sparkplug.state_death_not_published");
         buf_fini(&payload);

@@ -245,6 +245,19 @@ void spb_node_message(struct spb_node *n, const struct spb_topic *t, struct str 
         sequenced(n, t, payload, &p, scratch, now);
 }
 
+void spb_node_restore(struct spb_node *n, const struct spb_node_info *before)
+{
+    if (n->life != SPB_LIFE_UNKNOWN || before->life == SPB_LIFE_UNKNOWN)
+        return;
+    n->life = before->life == SPB_LIFE_DEAD ? SPB_LIFE_DEAD : SPB_LIFE_STALE;
+    n->stale_cause = SPB_CAUSE_HOST_LOST;
+    n->has_bd_seq = before->has_bd_seq;
+    n->bd_seq = before->bd_seq;
+    n->born_ms = before->born_ms;
+    n->died_ms = before->died_ms;
+    n->conformant = before->conformant;
+}
+
 void spb_node_host_lost(struct spb_node *n, struct moment now)
 {
     spb_rebirth_cancel(n);

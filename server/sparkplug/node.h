@@ -147,6 +147,9 @@ struct spb_node_info {
     size_t n_devices, n_devices_born, n_tags;
 };
 void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out);
+/* spb_node_restore tells a fresh node what was known of it before our restart: one that was born is
+ * stale until its next birth, but the death that belongs to that birth still counts. */
+void spb_node_restore(struct spb_node *n, const struct spb_node_info *before);
 const struct spb_device *spb_node_device(const struct spb_node *n, size_t i); /* NULL past end */
 struct spb_tag *spb_node_tag(const struct spb_node *n, size_t i);             /* NULL past end */
 struct spb_tag *spb_node_tag_find(const struct spb_node *n, struct str device, struct str name);

@@ -49,7 +49,8 @@ static struct world {
     const struct load_device *devices;
     const struct load_registration *registrations;
     const struct load_command *commands;
-    size_t n_devices, n_registrations, n_commands;
+    const struct load_node *nodes;
+    size_t n_devices, n_registrations, n_nodes, n_commands;
 } world = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void world_keep(char **list, size_t *n, char *text)
@@ -83,9 +84,26 @@ enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, 
     return ERR_OK;
 }
 
+/* The host hears its own STATE: the broker sends it back before the session ends. */
+static void echo_state(struct mqtt *m)
+{
+    char text[256] = "";
+    pthread_mutex_lock(&world.lock);
+    for (size_t i = 0; i < world.n_published; i++)
+        if (strncmp(world.published[i], "spBv1.0/STATE/", 14) == 0)
+            snprintf(text, sizeof text, "%s", world.published[i]);
+    pthread_mutex_unlock(&world.lock);
+    struct str payload = str_of(text), topic = str_cut(&payload, ' ');
+    const struct mqtt_message msg = {topic, payload, false, false, 1};
+    if (payload.p)
+        m->handler.message(m->handler.ctx, m, &msg);
+}
+
 void mqtt_close(struct mqtt *m, uint32_t flush_ms)
 {
     (void)flush_ms;
+    if (m == &world.sp)
+        echo_state(m);
     if (m)
         m->up = false;
 }
@@ -203,6 +221,8 @@ enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_de
         e = v->device(v->ctx, &world.devices[i]);
     for (size_t i = 0; !e && i < world.n_registrations; i++)
         e = v->registration(v->ctx, &world.registrations[i]);
+    for (size_t i = 0; !e && i < world.n_nodes; i++)
+        e = v->node(v->ctx, &world.nodes[i]);
     for (size_t i = 0; !e && i < world.n_commands; i++)
         e = v->command(v->ctx, &world.commands[i]);
     *max_device = 10;
@@ -264,7 +284,7 @@ static void world_forget(void)
     world.n_published = world.n_stored = world.n_samples = world.n_held = 0;
     world.hold = false;
     world.commit_result = ERR_OK;
-    world.n_devices = world.n_registrations = world.n_commands = 0;
+    world.n_devices = world.n_registrations = world.n_nodes = world.n_commands = 0;
 }
 
 #endif

@@ -320,6 +320,44 @@ static void what_was_true_before_a_restart_is_not_told_as_news(void **state)
     stop(&f);
 }
 
+static void a_node_that_dies_while_it_is_asked_for_its_rebirth_is_dead(void **state)
+{
+    static const char death[] = "\x12\x0b\x0a\x05"
+                                "bdSeq\x20\x04\x58\x03";
+    struct fixture f;
+    struct load_device node = known;
+    const struct load_node before = {
+        .device_id = 1, .life = STR("born"), .bd_seq = 3, .born_ms = 1000, .conformant = true};
+    (void)state;
+    node.group = str_of("g");
+    node.node = str_of("dev-1");
+    world.devices = &node;
+    world.nodes = &before;
+    world.n_devices = world.n_nodes = 1;
+    start(&f);
+    assert_non_null(world_wait(STORED, "node_put 1|stale|3|1000|"));
+    world_say(&world.sp, "spBv1.0/g/NDEATH/dev-1", death, false);
+    assert_true(shows(&f, "dev-1", "\"status\":\"lost\""));
+    assert_non_null(world_wait(STORED, "node_put 1|dead|3|1000|"));
+    stop(&f);
+}
+
+static void the_last_word_about_the_host_is_that_it_is_gone(void **state)
+{
+    struct fixture f;
+    const char *last = "";
+    (void)state;
+    start(&f);
+    assert_non_null(world_find(PUBLISHED, "spBv1.0/STATE/braid {\"online\":true"));
+    engine_stop(f.engine);
+    f.engine = NULL;
+    for (size_t i = 0; i < world.n_published; i++)
+        if (strncmp(world.published[i], "spBv1.0/STATE/", 14) == 0)
+            last = world.published[i];
+    assert_non_null(strstr(last, "\"online\":false"));
+    stop(&f);
+}
+
 static void drained_and_retained_messages_do_not_make_a_device_look_alive(void **state)
 {
     struct fixture f;
@@ -608,6 +646,8 @@ int main(void)
         cmocka_unit_test(a_value_without_a_time_is_newer_than_what_a_fast_clock_claimed),
         cmocka_unit_test(commands_beyond_the_limit_fail_at_once_and_say_so),
         cmocka_unit_test(what_was_true_before_a_restart_is_not_told_as_news),
+        cmocka_unit_test(a_node_that_dies_while_it_is_asked_for_its_rebirth_is_dead),
+        cmocka_unit_test(the_last_word_about_the_host_is_that_it_is_gone),
         cmocka_unit_test(a_waiter_gets_the_answer_of_its_command),
         cmocka_unit_test(after_a_restart_a_sent_read_is_sent_again),
         cmocka_unit_test(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),

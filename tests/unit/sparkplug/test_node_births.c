@@ -227,6 +227,22 @@ static void birth_before_the_planned_rebirth_cancels_it(void **state)
     heard(f, "");
 }
 
+static void after_a_restart_only_the_death_of_the_birth_before_counts(void **state)
+{
+    struct fx *f = *state;
+    const struct spb_node_info before = {
+        .life = SPB_LIFE_BORN, .has_bd_seq = true, .bd_seq = 3, .born_ms = T0, .conformant = true};
+    spb_node_restore(f->n, &before);
+    assert_int_equal(info(f).life, SPB_LIFE_STALE);
+    assert_int_equal(info(f).born_ms, T0);
+    say(f, G_E("NDEATH"), NO_SEQ, integer("bdSeq", 2));
+    assert_int_equal(info(f).life, SPB_LIFE_STALE);
+    say(f, G_E("NDEATH"), NO_SEQ, integer("bdSeq", 3));
+    assert_int_equal(info(f).life, SPB_LIFE_DEAD);
+    born(f, 0);
+    assert_int_equal(info(f).life, SPB_LIFE_BORN);
+}
+
 static void stale_node_takes_named_values_but_trusts_no_alias(void **state)
 {
     struct fx *f = *state;
@@ -297,6 +313,7 @@ int main(void)
         S(strict_node_refuses_births_that_are_not_conformant),
         T(loss_of_our_connection_makes_everything_stale_until_rebirth),
         T(birth_before_the_planned_rebirth_cancels_it),
+        T(after_a_restart_only_the_death_of_the_birth_before_counts),
         T(stale_node_takes_named_values_but_trusts_no_alias),
         T(too_many_devices_are_refused_in_words),
         T(too_many_tags_are_refused_in_words),
