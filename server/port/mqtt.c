@@ -251,6 +251,28 @@ static enum err make_client(struct mqtt *m, struct mosquitto **out)
     return ERR_OK;
 }
 
+/* libmosquitto prepares OpenSSL inside the first TLS connect, guarded by a plain flag: two sessions
+ * that connect first at the same moment would both do it, and one result would leak.  So the first
+ * connect of the process is made alone. */
+static struct {
+    pthread_mutex_t lock;
+    _Atomic bool done;
+} tls_start = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int first_alone(struct mqtt *m, struct mosquitto *q, const mosquitto_property *props)
+{
+    bool alone = m->o.ca_file[0] && !atomic_load(&tls_start.done);
+    if (alone)
+        pthread_mutex_lock(&tls_start.lock);
+    int rc = mosquitto_connect_bind_v5(q, m->o.host, m->o.port, m->o.keepalive_s, NULL, props);
+    if (alone) {
+        if (!rc)
+            atomic_store(&tls_start.done, true);
+        pthread_mutex_unlock(&tls_start.lock);
+    }
+    return rc;
+}
+
 static int dial(struct mqtt *m, struct mosquitto *q)
 {
     mosquitto_property *props = NULL;
@@ -259,7 +281,7 @@ static int dial(struct mqtt *m, struct mosquitto *q)
         rc = mosquitto_property_add_int32(&props, MQTT_PROP_SESSION_EXPIRY_INTERVAL,
                                           m->o.session_expiry_s);
     if (!rc)
-        rc = mosquitto_connect_bind_v5(q, m->o.host, m->o.port, m->o.keepalive_s, NULL, props);
+        rc = first_alone(m, q, props);
     mosquitto_property_free_all(&props);
     return rc;
 }
