@@ -376,6 +376,8 @@ void point_value_json(const struct point *p, struct json_out *j);
 void points_take_lwm2m(struct device *d, const struct lw_entries *values, enum lw_source source);
 void points_take_samples(struct device *d, const struct spb_sample *v, size_t n);
 void points_stale(struct device *d, struct str subdevice);
+/* The batch that samples go into just now; NULL (counted) without memory. */
+struct batch *points_batch(struct shard *s);
 /* Tells once when a device's clock begins or ceases to be impossible. */
 void points_check_clock(struct device *d, bool possible);
 

@@ -47,6 +47,33 @@ static void publish(struct engine *e, enum lw_dialect dialect, struct str prefix
 
 /* ---- the client's sink ---- */
 
+/* A Send is acknowledged when its values are durable; they are in the batch already. */
+static enum err ack_when_stored(struct device *dev, const struct lw_downlink *ack, struct str topic,
+                                struct str payload)
+{
+    struct lw_downlink refusal = *ack;
+    struct buf topic2, payload2;
+    refusal.code = LW_INTERNAL;
+    refusal.error = str_of("the values could not be stored");
+    buf_init(&topic2, 1024);
+    buf_init(&payload2, 4096);
+    struct batch *b = points_batch(dev->shard);
+    struct publisher_job *job = NULL;
+    enum err err = b ? encode(dev->asking, str_of(dev->prefix), str_of(dev->endpoint), &refusal,
+                              &topic2, &payload2)
+                     : ERR_NOMEM;
+    if (!err && !(job = publisher_later(dev->shard->engine->publisher, topic, payload,
+                                        buf_view(&payload2))))
+        err = ERR_NOMEM;
+    if (!err)
+        err = batch_on_durable(b, publisher_done, job);
+    if (err)
+        publisher_drop(job);
+    buf_fini(&topic2);
+    buf_fini(&payload2);
+    return err;
+}
+
 static enum err sink_send(void *ctx, const struct lw_downlink *d)
 {
     struct device *dev = ctx;
@@ -58,7 +85,9 @@ static enum err sink_send(void *ctx, const struct lw_downlink *d)
     buf_init(&payload, PAYLOAD_MAX);
     enum err err = encode(back ? dev->asking : r->dialect, str_of(dev->prefix),
                           str_of(dev->endpoint), d, &topic, &payload);
-    if (!err)
+    if (!err && d->op == LW_DOWN_ACK && d->ack_of == LW_UP_SEND && lw_code_ok(d->code))
+        err = ack_when_stored(dev, d, buf_view(&topic), buf_view(&payload));
+    else if (!err)
         err = sessions_send(e, buf_view(&topic), buf_view(&payload),
                             d->op == LW_DOWN_ACK ? NULL : dev->shard->sending);
     buf_fini(&topic);

@@ -241,7 +241,7 @@ void points_check_clock(struct device *d, bool possible)
 
 /* ---- samples to the writer ---- */
 
-static struct batch *open_batch(struct shard *s)
+struct batch *points_batch(struct shard *s)
 {
     if (!s->batch) {
         s->batch = batch_new();
@@ -257,7 +257,7 @@ static void store_number(struct shard *s, const struct point *p, uint8_t quality
 {
     struct sample sample = {p->series, quality, at_ms * 1000, v, s->arrived_us};
     for (int attempt = 0; attempt < 2; attempt++) {
-        struct batch *b = open_batch(s);
+        struct batch *b = points_batch(s);
         if (!b)
             return;
         if (batch_add(b, sample))
@@ -274,7 +274,7 @@ static void store_text(struct shard *s, const struct point *p, uint8_t quality, 
         return;
     }
     for (int attempt = 0; attempt < 2; attempt++) {
-        struct batch *b = open_batch(s);
+        struct batch *b = points_batch(s);
         if (!b)
             return;
         enum err e = batch_add_text(b, p->series, quality, at_ms * 1000, kind, v);

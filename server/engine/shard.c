@@ -64,7 +64,7 @@ void shard_flush_samples(struct shard *s)
 {
     if (!s->batch)
         return;
-    if (!s->batch->n && !s->batch->n_text) { /* kept, it would be due for ever */
+    if (!s->batch->n && !s->batch->n_text && !s->batch->done) { /* kept, it would be due for ever */
         batch_free(s->batch);
         s->batch = NULL;
         return;

@@ -157,8 +157,8 @@ static void on_send(struct lw_client *c, const struct lw_uplink *u, struct arena
         return;
     }
     struct lw_downlink ack = lw_ack(u, LW_CHANGED);
-    send_ack(c, &ack, now);
     c->sink->values(c->sink->ctx, &values, LW_SRC_SEND, now);
+    send_ack(c, &ack, now); /* after the values, so that the sink can let it wait for them */
 }
 
 static void on_bootstrap(struct lw_client *c, const struct lw_uplink *u, struct moment now)

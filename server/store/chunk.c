@@ -26,14 +26,39 @@ struct batch *batch_new(void)
     b->n = b->n_text = 0;
     b->text = NULL;
     b->bytes = NULL;
+    b->done = b->last_done = NULL;
     b->text_cap = b->bytes_n = b->bytes_cap = 0;
     return b;
+}
+
+enum err batch_on_durable(struct batch *b, writer_done *call, void *ctx)
+{
+    struct batch_done *d = malloc(sizeof *d);
+    if (!d)
+        return ERR_NOMEM;
+    *d = (struct batch_done){NULL, call, ctx};
+    if (b->last_done)
+        b->last_done->next = d;
+    else
+        b->done = d;
+    b->last_done = d;
+    return ERR_OK;
+}
+
+void batch_tell(struct batch_done *list, enum err result)
+{
+    for (struct batch_done *next; list; list = next) {
+        next = list->next;
+        list->call(list->ctx, result);
+        free(list);
+    }
 }
 
 void batch_free(struct batch *b)
 {
     if (!b)
         return;
+    batch_tell(b->done, ERR_CLOSED);
     free(b->text);
     free(b->bytes);
     free(b);

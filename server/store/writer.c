@@ -62,6 +62,7 @@ struct writer {
     size_t n_hand;
     struct chunk chunk;
     struct chunk_view view; /* of `chunk`; rows + text_rows > 0: it is in the hand */
+    struct batch_done *chunk_done, **chunk_done_end;
     uint64_t writer_id, next_batch_no;
     uint64_t next_group_ms, next_housekeeping_ms;
     uint64_t retry_ms; /* when to try again what could not leave the hand */
@@ -152,10 +153,14 @@ static void finish_puts(struct writer *w, size_t n, const enum err *results)
     }
 }
 
-static void drop_chunk(struct writer *w)
+static void drop_chunk(struct writer *w, enum err result)
 {
+    struct batch_done *done = w->chunk_done;
+    w->chunk_done = NULL;
+    w->chunk_done_end = &w->chunk_done;
     w->view = (struct chunk_view){.rows = 0};
     chunk_reset(&w->chunk);
+    batch_tell(done, result);
 }
 
 static void observe_latency(const struct writer *w)
@@ -186,7 +191,7 @@ static void chunk_to_db(struct writer *w)
     worked(w);
     metric_add(w->metrics, M_SAMPLES_STORED, (int64_t)stored);
     observe_latency(w);
-    drop_chunk(w);
+    drop_chunk(w, ERR_OK);
 }
 
 /* puts_to_spool moves as many statements as fit; false if some stay in the hand. */
@@ -220,7 +225,7 @@ static void chunk_to_spool(struct writer *w)
     if (e)
         return;
     metric_add(w->metrics, M_SAMPLES_SPOOLED, rows);
-    drop_chunk(w);
+    drop_chunk(w, ERR_OK);
 }
 
 /* empty_hand brings what is in the hand to safety, statements first.  What it cannot bring there
@@ -424,6 +429,11 @@ static void build_chunk(struct writer *w, struct batch *list)
         next = list->next;
         if (!e)
             e = chunk_add(&w->chunk, list);
+        if (list->done) {
+            *w->chunk_done_end = list->done;
+            w->chunk_done_end = &list->last_done->next;
+            list->done = list->last_done = NULL;
+        }
         batch_free(list);
     }
     if (!e)
@@ -434,7 +444,7 @@ static void build_chunk(struct writer *w, struct batch *list)
             log_error("store.chunk", KE(e), KI("rows", rows));
             metric_add(w->metrics, M_SAMPLES_REFUSED, (int64_t)rows);
         }
-        drop_chunk(w);
+        drop_chunk(w, e);
         return;
     }
     w->view = (struct chunk_view){
@@ -492,7 +502,7 @@ static void abandon(struct writer *w)
     uint64_t rows = w->view.rows + w->view.text_rows;
     log_error("store.lost", KI("statements", w->n_hand), KI("samples", rows));
     metric_add(w->metrics, M_SAMPLES_REFUSED, (int64_t)rows);
-    drop_chunk(w);
+    drop_chunk(w, ERR_CLOSED);
     for (size_t i = 0; i < GROUP_PUTS; i++)
         w->results[i] = ERR_CLOSED;
     finish_puts(w, w->n_hand, w->results);
@@ -557,6 +567,7 @@ static enum err init(struct writer *w, const struct config *c)
     uint64_t id = 0;
     w->puts_end = &w->puts;
     w->batches_end = &w->batches;
+    w->chunk_done_end = &w->chunk_done;
     w->since_ms = clock_utc_ms();
     w->next_housekeeping_ms = clock_mono_ms() + HOUSEKEEPING_MS;
     buf_init(&w->scratch, RECORD_MAX_BYTES);

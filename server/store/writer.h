@@ -74,8 +74,16 @@ struct text_sample {
     uint32_t offset; /* in the batch's bytes */
 };
 
+/* Called on the writer's thread once what it belongs to, and all before it, is durable. */
+typedef void writer_done(void *ctx, enum err result);
+
 /* A batch is filled by a shard and moved to the writer. */
 #define BATCH_SAMPLES 4096
+struct batch_done {
+    struct batch_done *next;
+    writer_done *call;
+    void *ctx;
+};
 struct batch {
     struct batch *next;
     size_t n, n_text;
@@ -84,15 +92,16 @@ struct batch {
     size_t text_cap;
     char *bytes; /* owned: values of text samples */
     size_t bytes_n, bytes_cap;
+    struct batch_done *done, *last_done; /* owned, in order */
 };
-struct batch *batch_new(void); /* NULL without memory */
-void batch_free(struct batch *b);
-bool batch_add(struct batch *b, struct sample s); /* false: full */
+struct batch *batch_new(void);    /* NULL without memory */
+void batch_free(struct batch *b); /* its completions are told ERR_CLOSED */
+/* batch_on_durable: `call` hears when the batch is committed or on disk, or of its loss. */
+MUST_CHECK enum err batch_on_durable(struct batch *b, writer_done *call, void *ctx);
+void batch_tell(struct batch_done *list, enum err result); /* calls and frees */
+bool batch_add(struct batch *b, struct sample s);          /* false: full */
 MUST_CHECK enum err batch_add_text(struct batch *b, uint32_t series, uint8_t quality, int64_t ts_us,
                                    char kind, struct str value); /* ERR_FULL, ERR_NOMEM */
-
-/* Called on the writer's thread once the statements before it are durable. */
-typedef void writer_done(void *ctx, enum err result);
 
 struct writer;
 /* writer_start replays a spool left by an earlier run (before it returns, if PostgreSQL is

@@ -27,7 +27,7 @@
 
 struct mqtt {
     struct mqtt_handler handler;
-    bool up;
+    _Atomic bool up;
 };
 
 struct done {
@@ -156,6 +156,20 @@ bool batch_add(struct batch *b, struct sample s)
         return false;
     b->v[b->n++] = s;
     return true;
+}
+
+enum err batch_on_durable(struct batch *b, writer_done *call, void *ctx)
+{
+    (void)b;
+    pthread_mutex_lock(&world.lock);
+    bool held = world.hold;
+    if (held)
+        world.held[world.n_held++] = (struct done){call, ctx};
+    enum err result = world.commit_result;
+    pthread_mutex_unlock(&world.lock);
+    if (!held)
+        call(ctx, result);
+    return ERR_OK;
 }
 
 enum err batch_add_text(struct batch *b, uint32_t series, uint8_t quality, int64_t ts_us, char kind,

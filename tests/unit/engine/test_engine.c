@@ -358,6 +358,30 @@ static void the_last_word_about_the_host_is_that_it_is_gone(void **state)
     stop(&f);
 }
 
+static void a_send_is_acknowledged_when_its_values_are_durable_and_not_before(void **state)
+{
+    static const char send[] = "{\"token\":\"s1\",\"values\":[{\"path\":\"/3303/0/5700\","
+                               "\"value\":1.5}]}";
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    world.hold = true;
+    world_say(&world.lw, "lwm2m/dev-1/send", send, false);
+    assert_true(shows(&f, "dev-1", "\"value\":1.5"));
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/ack/send"));
+    world_commit(ERR_OK);
+    const char *ack = world_wait(PUBLISHED, "lwm2m/dev-1/ack/send");
+    assert_non_null(ack);
+    assert_non_null(strstr(ack, "2.04"));
+    world_say(&world.lw, "lwm2m/dev-1/send", send, false);
+    for (int i = 0; i < 1000 && !world.n_held; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    world_commit(ERR_CLOSED);
+    assert_non_null(world_wait(PUBLISHED, "5.00"));
+    stop(&f);
+}
+
 static void drained_and_retained_messages_do_not_make_a_device_look_alive(void **state)
 {
     struct fixture f;
@@ -648,6 +672,7 @@ int main(void)
         cmocka_unit_test(what_was_true_before_a_restart_is_not_told_as_news),
         cmocka_unit_test(a_node_that_dies_while_it_is_asked_for_its_rebirth_is_dead),
         cmocka_unit_test(the_last_word_about_the_host_is_that_it_is_gone),
+        cmocka_unit_test(a_send_is_acknowledged_when_its_values_are_durable_and_not_before),
         cmocka_unit_test(a_waiter_gets_the_answer_of_its_command),
         cmocka_unit_test(after_a_restart_a_sent_read_is_sent_again),
         cmocka_unit_test(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),

@@ -1096,9 +1096,9 @@ static void send_is_taken_and_acknowledged(void **state)
     struct world *w = *state;
     registered(w);
     say(w, "send", "{\"token\":\"s1\",\"values\":[{\"path\":\"/3303/0/5700\",\"value\":4}]}");
-    heard(w, "> send 2.04 token=s1\nsend /3303/0/5700=4\n");
+    heard(w, "send /3303/0/5700=4\n> send 2.04 token=s1\n");
     say(w, "send", "[{\"bn\":\"/3303/0/\",\"n\":\"5700\",\"v\":4.5}]");
-    heard(w, "> send 2.04\nsend /3303/0/5700=4.5\n");
+    heard(w, "send /3303/0/5700=4.5\n> send 2.04\n");
 }
 
 static void bad_send_is_refused(void **state)
@@ -1123,7 +1123,7 @@ static void ack_that_cannot_be_sent_is_told(void **state)
     registered(w);
     w->send_result = ERR_BROKER;
     say(w, "send", "{\"values\":[{\"path\":\"/3/0/9\",\"value\":5}]}");
-    heard(w, "! broker: an answer could not be sent: broker\nsend /3/0/9=5\n");
+    heard(w, "send /3/0/9=5\n! broker: an answer could not be sent: broker\n");
 }
 
 /* ---- bootstrap and dialects ---- */

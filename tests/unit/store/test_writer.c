@@ -211,6 +211,24 @@ static void text_samples_keep_their_kind(void **state)
     assert_int_equal(ask("SELECT count(*) FROM text_samples WHERE value = ''"), 1);
 }
 
+static void a_batch_tells_when_its_samples_are_durable(void **state)
+{
+    struct tally t = {0};
+    struct writer *w = start();
+    struct batch *b = batch_new();
+    (void)state;
+    assert_true(batch_add(b, (struct sample){.series = 1, .ts_us = 1700000000000000, .value = 1}));
+    assert_int_equal(batch_on_durable(b, count_done, &t), ERR_OK);
+    assert_int_equal(writer_samples(w, b), ERR_OK);
+    wait_done(&t, 1);
+    assert_int_equal(ask(COUNT), 1);
+    b = batch_new(); /* nothing inside: its turn still comes */
+    assert_int_equal(batch_on_durable(b, count_done, &t), ERR_OK);
+    assert_int_equal(writer_samples(w, b), ERR_OK);
+    wait_done(&t, 2);
+    writer_stop(w);
+}
+
 static void stopping_loses_nothing(void **state)
 {
     (void)state;
@@ -540,6 +558,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(statements_and_samples_arrive),
         T(text_samples_keep_their_kind),
+        T(a_batch_tells_when_its_samples_are_durable),
         T(stopping_loses_nothing),
         T(a_kill_in_the_middle_loses_and_doubles_nothing),
         T(a_server_that_hangs_does_not_hold_up_the_spool),
