@@ -7,7 +7,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { withStack, sleep, until } from './lib/stack.mjs';
 
-withStack('REST API', { config: { 'http.workers': 8 } }, (stack) => {
+withStack('REST API', { config: { 'http.workers': 8, 'http.trusted_proxies': '127.0.0.1' } }, (stack) => {
 
 const post = (where, body, more) => stack.api('POST', where, body, more);
 const command = (endpoint, body, query = '?wait=5', headers = {}) =>

@@ -8,7 +8,7 @@ import { withStack, sleep, until } from './lib/stack.mjs';
 
 const LIMIT = 6;
 
-withStack('live views', { config: { 'http.live_clients': LIMIT, 'http.workers': 4 } }, (stack) => {
+withStack('live views', { config: { 'http.live_clients': LIMIT, 'http.workers': 4, 'http.trusted_proxies': '127.0.0.1' } }, (stack) => {
 
 const address = () => `ws://127.0.0.1:${stack.ports.http}/api/v1/live`;
 
