@@ -156,9 +156,10 @@ enum err device_admit(struct shard *s, struct str endpoint, struct device **out)
     }
     if (!name_ok(endpoint))
         return ERR_DENIED;
-    if (strcmp(s->engine->config->devices_admission, "open") != 0 || !admit_now(s)) {
+    bool open = strcmp(s->engine->config->devices_admission, "open") == 0;
+    if (!open || !admit_now(s)) {
         metric_add(s->engine->metrics, M_BAD_ADMISSION, 1);
-        return ERR_CLOSED;
+        return open ? ERR_AGAIN : ERR_CLOSED;
     }
     d = device_new(s, atomic_fetch_add(&s->engine->next_device_id, 1), endpoint);
     if (!d)

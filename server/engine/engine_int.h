@@ -340,7 +340,8 @@ struct device *device_find(struct shard *s, struct str endpoint);
 struct device *device_find_node(struct shard *s, struct str group, struct str node);
 struct device *device_new(struct shard *s, int64_t id, struct str endpoint);
 void device_free(struct device *d);
-/* device_admit makes (or finds) the device of an identity, if admission lets it in. */
+/* device_admit makes (or finds) the device of an identity, if admission lets it in: ERR_CLOSED it
+ * never will, ERR_AGAIN too many at once, ERR_DENIED no such name. */
 MUST_CHECK enum err device_admit(struct shard *s, struct str endpoint, struct device **out);
 MUST_CHECK enum err device_bind_node(struct device *d, struct str group, struct str node,
                                      bool persist);

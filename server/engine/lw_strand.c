@@ -340,9 +340,12 @@ static struct device *receiver(struct shard *s, enum lw_dialect dialect, const s
     if (!d) {
         enum err e = device_admit(s, u->endpoint, &d);
         if (e) {
-            if (e != ERR_CLOSED) /* admission counts itself */
+            if (e != ERR_CLOSED && e != ERR_AGAIN) /* admission counts itself */
                 bad_input(s, NULL, e, "identity refused");
-            refuse(s->engine, dialect, u, LW_FORBIDDEN, "this endpoint is not admitted");
+            if (e == ERR_AGAIN || e == ERR_NOMEM)
+                refuse(s->engine, dialect, u, LW_UNAVAILABLE, "too many new devices: try again");
+            else
+                refuse(s->engine, dialect, u, LW_FORBIDDEN, "this endpoint is not admitted");
             return NULL;
         }
     }

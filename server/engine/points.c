@@ -452,10 +452,12 @@ static void take_lwm2m(struct device *d, const struct lw_entry *e, enum lw_sourc
     if (!p)
         return;
     int64_t at = acquired_at(e, s->now.utc_ms, &quality);
+    points_check_clock(d, quality != SPB_Q_BAD_TIME);
+    if (s->drained && !e->time_ms) /* said while we were away: nobody knows when */
+        quality = SPB_Q_BAD_TIME;
     /* a value without a time of its own is the newest, whatever a fast clock claimed before */
     bool newer = at >= p->at_ms || p->restored || !e->time_ms;
     store_lwm2m(s, p, &e->value, quality, at);
-    points_check_clock(d, quality != SPB_Q_BAD_TIME);
     if (source != LW_SRC_WRITE) /* our own word proves nothing */
         commands_see_lwm2m(d, e);
     if (!newer || !keep_value(p, e->value))

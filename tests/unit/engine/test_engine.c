@@ -382,6 +382,40 @@ static void a_send_is_acknowledged_when_its_values_are_durable_and_not_before(vo
     stop(&f);
 }
 
+static void too_many_new_devices_at_once_are_told_to_try_again(void **state)
+{
+    struct fixture f;
+    char topic[64];
+    (void)state;
+    start(&f);
+    for (int i = 0; i < 400; i++) {
+        snprintf(topic, sizeof topic, "lwm2m/new-%03d/reg", i);
+        world_say(&world.lw, topic, registration, false);
+    }
+    assert_non_null(world_wait(PUBLISHED, "\"5.03\""));
+    assert_null(world_find(PUBLISHED, "\"4.03\""));
+    stop(&f);
+}
+
+static void a_value_that_waited_in_the_broker_has_no_trusted_time(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    const struct mqtt_handler *h = &world.lw.handler;
+    h->disconnected(h->ctx, &world.lw, "test");
+    h->connected(h->ctx, &world.lw, true);
+    world_say(&world.lw, "lwm2m/dev-1/send",
+              "{\"values\":[{\"path\":\"/3303/0/5700\",\"value\":2.5}]}", false);
+    assert_true(shows(&f, "dev-1", "\"value\":2.5"));
+    engine_stop(f.engine);
+    f.engine = NULL;
+    assert_non_null(world_find(STORED, "|2.5|bad_time|send"));
+    assert_null(world_find(STORED, "clock is wrong"));
+    stop(&f);
+}
+
 static void drained_and_retained_messages_do_not_make_a_device_look_alive(void **state)
 {
     struct fixture f;
@@ -673,6 +707,8 @@ int main(void)
         cmocka_unit_test(a_node_that_dies_while_it_is_asked_for_its_rebirth_is_dead),
         cmocka_unit_test(the_last_word_about_the_host_is_that_it_is_gone),
         cmocka_unit_test(a_send_is_acknowledged_when_its_values_are_durable_and_not_before),
+        cmocka_unit_test(too_many_new_devices_at_once_are_told_to_try_again),
+        cmocka_unit_test(a_value_that_waited_in_the_broker_has_no_trusted_time),
         cmocka_unit_test(a_waiter_gets_the_answer_of_its_command),
         cmocka_unit_test(after_a_restart_a_sent_read_is_sent_again),
         cmocka_unit_test(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),
