@@ -39,6 +39,10 @@ withStack('start', {}, (stack) => {
   test('SIGTERM ends the server with 0 and a second start is as good as the first', async () => {
     const end = await stack.server.stop();
     assert.deepEqual(end, { code: 0, signal: null });
+    const console = await stack.console();
+    await console.subscribeAsync('spBv1.0/STATE/braid', { qos: 1 });
+    const retained = await until(() => console.seen.find((m) => m.topic === 'spBv1.0/STATE/braid'));
+    assert.equal(JSON.parse(retained.payload.toString()).online, false, 'edge nodes see that their host is gone');
     await stack.server.start();
     assert.equal((await stack.api('GET', '//readyz')).status, 200);
   });
