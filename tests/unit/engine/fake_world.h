@@ -41,7 +41,7 @@ static struct world {
     char *published[WORLD_MAX]; /* "topic payload", in order; owned */
     char *stored[WORLD_MAX];    /* "statement param|param|...", in order; owned */
     size_t n_published, n_stored, n_samples;
-    bool hold; /* completions wait */
+    _Atomic bool hold; /* completions wait */
     enum err commit_result;
     struct done held[64];
     size_t n_held;
@@ -245,6 +245,14 @@ enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_de
 }
 
 /* ---- for the tests ---- */
+
+static size_t world_held(void)
+{
+    pthread_mutex_lock(&world.lock);
+    size_t n = world.n_held;
+    pthread_mutex_unlock(&world.lock);
+    return n;
+}
 
 static void world_commit(enum err result)
 {

@@ -375,7 +375,7 @@ static void a_send_is_acknowledged_when_its_values_are_durable_and_not_before(vo
     assert_non_null(ack);
     assert_non_null(strstr(ack, "2.04"));
     world_say(&world.lw, "lwm2m/dev-1/send", send, false);
-    for (int i = 0; i < 1000 && !world.n_held; i++)
+    for (int i = 0; i < 1000 && !world_held(); i++)
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     world_commit(ERR_CLOSED);
     assert_non_null(world_wait(PUBLISHED, "5.00"));
