@@ -87,5 +87,7 @@ withStack('take-over', { devices: count }, (stack) => {
     await until(async () => (await fetch(`${stack.url}/readyz`)).status === 200, limit, 'ready again');
     await until(async () => (await read(stack.url)).status === 200, limit);
     assert.match(stack.server.log(), /server\.taking_over/);
+    await standby.start(); // and one that never had its turn ends as orderly
+    assert.deepEqual(await standby.stop(), { code: 0, signal: null });
   });
 });
