@@ -11,6 +11,7 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { withStack, until, root } from './lib/stack.mjs';
 import { Front } from './lib/front.mjs';
+import { browser_start } from '../web/tools.mjs';
 
 const once = ['strict-transport-security', 'content-security-policy', 'x-content-type-options',
   'x-frame-options', 'referrer-policy', 'cross-origin-resource-policy', 'cache-control'];
@@ -161,6 +162,25 @@ test('the WebSocket goes through, also with a cookie, but not from a foreign pag
   const elsewhere = await front.raw(`GET /api/v1/devices HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n` +
     `Authorization: Bearer ${stack.token}\r\n\r\n`);
   assert.match(elsewhere, /^HTTP\/1\.1 200 /, 'no other path changes protocols');
+});
+
+test('the console works through the front in a real browser', async (t) => {
+  const browser = await browser_start();
+  t.after(() => browser.close());
+  const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
+  page.setDefaultTimeout(20000);
+  const complaints = [];
+  page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
+  await page.goto(`${front.url}/`);
+  complaints.length = 0; // the 401 to "who am I?" before the login
+  await page.getByLabel('User name').fill('admin');
+  await page.getByLabel('Password').fill(stack.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.locator('.live-on').waitFor();
+  await page.getByRole('link', { name: 'sim-t-00001' }).waitFor();
+  const [cookie] = await page.context().cookies();
+  assert.ok(cookie.secure && cookie.httpOnly, JSON.stringify(cookie));
+  assert.deepEqual(complaints, []);
 });
 
 test('a new certificate is taken on SIGHUP while an open WebSocket stays', async () => {

@@ -372,14 +372,14 @@ class Stack {
     });
   }
 
-  makeSim(devices, { args = [], env = {}, dialect, tag = 't', interval = 1 } = {}) {
+  makeSim(devices, { args = [], env = {}, dialect, tag = 't', interval = 1, history = false } = {}) {
     const tls = path.join(this.dir, 'tls');
     fs.mkdirSync(path.join(this.dir, 'sim'), { recursive: true });
     this.sim = new Part(this, 'sim', {
       command: () => this.wrapped([path.join(programs, 'braid-sim'), '--host', '127.0.0.1', '--port',
         String(this.ports.tls), '--ca', `${tls}/ca.crt`, '--issuer-cert', `${tls}/sim-ca.crt`,
         '--issuer-key', `${tls}/sim-ca.key`, '--tag', tag, '--count', String(devices),
-        '--group', 'sim', '--telemetry-interval', String(interval), '--no-history',
+        '--group', 'sim', '--telemetry-interval', String(interval), ...(history ? [] : ['--no-history']),
         '--state-dir', path.join(this.dir, 'sim'), '--control', path.join(this.dir, 'sim.sock'),
         ...(dialect ? ['--dialect', dialect] : []), ...args]),
       env,
@@ -591,7 +591,7 @@ export async function startStack(options = {}) {
 
 // withStack(NAME, options, define): a suite of tests that share one running stack. Options:
 //   devices   simulated devices (0: no simulator), named sim-t-00001 ...
-//   sim       {args, env, dialect, tag, interval} for it
+//   sim       {args, env, dialect, tag, interval, history: true (24 h first)} for it
 //   config    settings of braidd beside or instead of the usual ones, {'log.level': 'debug'}
 //   env       environment of braidd
 //   server    false: neither braidd nor the simulator is started yet (stack.server.start())

@@ -10,7 +10,7 @@ import {
   commands_next,
   commands_older,
 } from '../store/commands';
-import { models } from '../store/device';
+import { device_summary, models } from '../store/device';
 import { may_operate } from '../store/session';
 import { links_paths, resource_name } from '../tree';
 import type { Command } from '../types';
@@ -54,6 +54,14 @@ function ResultText({ c }: { c: Command }) {
   );
 }
 
+/** Why a command has not left yet, as far as the device's own state tells. */
+function waits_for(c: Command): string {
+  const d = device_summary.value;
+  if (c.state !== 'queued' || c.why || d?.endpoint !== c.endpoint) return '';
+  if (d.status === 'sleeping') return 'waits until the device wakes';
+  return d.link === 'up' ? '' : 'waits for the connection';
+}
+
 function CommandItem({ c }: { c: Command }) {
   const target = target_text(c);
   const wrote = c.request?.value;
@@ -93,6 +101,7 @@ function CommandItem({ c }: { c: Command }) {
         {c.by && <span class="muted">by {c.by}</span>}
       </div>
       <ResultText c={c} />
+      {waits_for(c) && <div class="result">{waits_for(c)}</div>}
     </li>
   );
 }
