@@ -4,6 +4,7 @@
  * Secrets are read from files and printed once, never taken from the command line. */
 #include "admin.h"
 #include "base/log.h"
+#include "credential/credential.h"
 #include "port/crypto.h"
 #include "port/pg.h"
 #include "store/migrate.h"
@@ -180,4 +181,16 @@ int admin_token_create(const struct config *c, const struct admin_args *a)
     if (!status)
         printf("%s\n", token);
     return status;
+}
+
+int admin_broker_sync(const struct config *c, const struct admin_args *a)
+{
+    bool changed = false;
+    (void)a;
+    enum err e = credentials_sync_once(c, &changed);
+    if (e)
+        return complain("broker-sync",
+                        e == ERR_UNSUPPORTED ? "broker.sync_dir is not set" : err_word(e));
+    printf(changed ? "written to %s\n" : "%s is up to date\n", c->broker_sync_dir);
+    return 0;
 }

@@ -17,5 +17,6 @@ struct admin_args {
  */
 typedef int admin_command(const struct config *c, const struct admin_args *a);
 admin_command admin_migrate, admin_user_add, admin_user_reset, admin_token_create;
+admin_command admin_broker_sync;
 
 #endif

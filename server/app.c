@@ -2,6 +2,7 @@
 #include "app.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "credential/credential.h"
 #include "engine/engine.h"
 #include "http/http.h"
 #include "models.h"
@@ -29,6 +30,7 @@ struct app {
     struct pool *pool;
     struct writer *writer;
     struct engine *engine;
+    struct credentials *credentials;
     struct http *http;
 };
 
@@ -120,7 +122,7 @@ static enum err fail(const char *step, enum err e)
 
 static enum err listen_http(struct app *a)
 {
-    struct http_parts parts = {a->config, a->metrics, NULL, NULL};
+    struct http_parts parts = {.config = a->config, .metrics = a->metrics};
     return a->http ? ERR_OK : http_listen(&parts, &a->http);
 }
 
@@ -131,7 +133,10 @@ static enum err start_base(struct app *a)
     a->metrics = metrics_new();
     if (!a->metrics)
         return fail("metrics", ERR_NOMEM);
-    enum err e = fail("model", models_load(a->config->lwm2m_models_dir, &a->model));
+    enum err e = fail("credentials", credentials_check(a->config));
+    if (e)
+        return e;
+    e = fail("model", models_load(a->config->lwm2m_models_dir, &a->model));
     if (e)
         return e;
     if (listen_http(a))
@@ -164,12 +169,18 @@ static enum err start_parts(struct app *a)
     pg_close(db);
     if (e)
         return e;
-    return fail("http", http_serve(a->http, a->engine, a->pool));
+    struct credential_parts credential = {c, a->engine};
+    e = fail("credentials", credentials_start(&credential, &a->credentials));
+    if (e)
+        return e;
+    struct http_parts http = {c, a->metrics, a->engine, a->pool, a->credentials};
+    return fail("http", http_serve(a->http, &http));
 }
 
 static void stop(struct app *a)
 {
     http_stop(a->http);
+    credentials_stop(a->credentials);
     if (a->engine)
         engine_stop(a->engine);
     if (a->writer)

@@ -5,6 +5,7 @@
  *   braidd user add NAME --role ROLE [--password-file F] make or replace an account
  *   braidd user reset NAME [--password-file F]           set its password
  *   braidd token create NAME --role ROLE                 make an API token; prints it once
+ *   braidd broker-sync                                   write Mosquitto's files, reload it
  *   braidd help [--config-table|--metrics] | --version | --dump-fsm | --dump-routes
  *
  * Without --password-file a password is made and printed once.  Flags that are not a command's
@@ -32,6 +33,7 @@ static const struct subcommand subcommands[] = {
     {"user", "add", true, true, admin_user_add},
     {"user", "reset", true, false, admin_user_reset},
     {"token", "create", true, true, admin_token_create},
+    {"broker-sync", NULL, false, false, admin_broker_sync},
 };
 
 static const char usage[] =
@@ -42,6 +44,7 @@ static const char usage[] =
     "  braidd user add NAME --role ROLE [--password-file F]   make or replace an account\n"
     "  braidd user reset NAME [--password-file F]             set its password\n"
     "  braidd token create NAME --role ROLE                   make an API token, printed once\n"
+    "  braidd broker-sync                                     write Mosquitto's files\n"
     "  braidd help [--config-table | --metrics]               this text, or tables for the docs\n"
     "  braidd --version | --dump-fsm | --dump-routes\n"
     "\n"

@@ -8,6 +8,9 @@
 #define TL_TABLE(X)                                                                                \
     X(TL_FIRST_SEEN, "braid", "first_seen")                                                        \
     X(TL_STATUS, "braid", "status")                                                                \
+    X(TL_ADDED, "braid", "added")                                                                  \
+    X(TL_STANDING, "braid", "standing")                                                            \
+    X(TL_CREDENTIAL, "braid", "credential")                                                        \
     X(TL_FAULT, "braid", "fault")                                                                  \
     X(TL_CLOCK, "braid", "clock")                                                                  \
     X(TL_CLASH, "braid", "identity_clash")                                                         \

@@ -46,6 +46,19 @@
     X(sparkplug_reorder_ms, i, "sparkplug.reorder_ms", "2000", 0, 60000, "Wait for a seq gap")     \
     X(sparkplug_strict, b, "sparkplug.strict", "false", 0, 0, "Refuse short prototype topics")     \
     X(devices_admission, s, "devices.admission", "open", 0, 0, "open or known")                    \
+    X(devices_ca_cert_file, s, "devices.ca_cert_file", "", 0, 0,                                   \
+      "CA that issues devices' certificates; empty = none are issued")                             \
+    X(devices_ca_key_file, s, "devices.ca_key_file", "", 0, 0, "Its key")                          \
+    X(devices_cert_days, i, "devices.cert_days", "365", 1, 3650,                                   \
+      "How long a device's certificate is good unless the request says otherwise")                 \
+    X(broker_sync_dir, s, "broker.sync_dir", "", 0, 0,                                             \
+      "Folder for Mosquitto's files passwords, acl and crl.pem; empty = not ours to write")        \
+    X(broker_base_dir, s, "broker.base_dir", "", 0, 0,                                             \
+      "Folder of files of the same names whose content goes in front of ours")                     \
+    X(broker_pid_file, s, "broker.pid_file", "", 0, 0,                                             \
+      "Mosquitto's pid_file: reloaded by SIGHUP after each change; empty = not by us")             \
+    X(broker_takeover_port, i, "broker.takeover_port", "0", 0, 65535,                              \
+      "Mosquitto's password listener, to close sessions of suspended devices; 0 = leave them")     \
     X(engine_shards, i, "engine.shards", "0", 0, 64, "0 = half the cores")                         \
     X(engine_mailbox, i, "engine.mailbox", "200000", 1000, 10000000, "Messages a shard may hold")  \
     X(lwm2m_prefix, s, "lwm2m.prefix", "", 0, 0, "Topic prefix of the oma dialect")                \

@@ -145,6 +145,12 @@ static enum err answer(struct shard *s, struct ask *a)
         return answer_forget(s, a);
     case ASK_CANCEL:
         return answer_cancel(s, a);
+    case ASK_ADD:
+        return standing_add(s, a);
+    case ASK_STANDING:
+        return standing_answer(s, a);
+    case ASK_NOTE:
+        return standing_note(s, a);
     case ASK_SUBSCRIBE:
         feed_subscribe(s, a);
         return a->result;

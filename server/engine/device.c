@@ -147,6 +147,19 @@ static void store_device(struct device *d)
     params_put(d->shard->engine, ST_DEVICE_PUT, &p);
 }
 
+enum err device_make(struct shard *s, struct str endpoint, struct device **out)
+{
+    if (!name_ok(endpoint))
+        return ERR_DENIED;
+    struct device *d = device_new(s, atomic_fetch_add(&s->engine->next_device_id, 1), endpoint);
+    if (!d)
+        return ERR_NOMEM;
+    d->status_since_ms = s->now.utc_ms;
+    store_device(d);
+    *out = d;
+    return ERR_OK;
+}
+
 enum err device_admit(struct shard *s, struct str endpoint, struct device **out)
 {
     struct device *d = device_find(s, endpoint);
@@ -159,13 +172,13 @@ enum err device_admit(struct shard *s, struct str endpoint, struct device **out)
     bool open = strcmp(s->engine->config->devices_admission, "open") == 0;
     if (!open || !admit_now(s)) {
         metric_add(s->engine->metrics, M_BAD_ADMISSION, 1);
+        if (!open)
+            stranger_seen(s, endpoint);
         return open ? ERR_AGAIN : ERR_CLOSED;
     }
-    d = device_new(s, atomic_fetch_add(&s->engine->next_device_id, 1), endpoint);
-    if (!d)
-        return ERR_NOMEM;
-    d->status_since_ms = s->now.utc_ms;
-    store_device(d);
+    enum err e = device_make(s, endpoint, &d);
+    if (e)
+        return e;
     timeline_add(d, TL_FIRST_SEEN, "First message of this device", str_make(NULL, 0));
     *out = d;
     return ERR_OK;

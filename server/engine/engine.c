@@ -317,6 +317,36 @@ enum err engine_forget(struct engine *e, struct str endpoint, uint32_t wait_ms)
     return err;
 }
 
+/* An ask that carries words for the timeline. */
+static enum err ask_words(struct engine *e, enum ask_kind kind, struct str endpoint,
+                          enum standing standing, const char *words, uint32_t wait_ms)
+{
+    struct ask *a = ask_new(kind, endpoint);
+    if (!a)
+        return ERR_NOMEM;
+    a->standing = standing;
+    a->text = strdup(words);
+    enum err err = a->text ? ask_one(e, a, wait_ms) : ERR_NOMEM;
+    ask_unref(a);
+    return err;
+}
+
+enum err engine_add(struct engine *e, struct str endpoint, const char *words, uint32_t wait_ms)
+{
+    return ask_words(e, ASK_ADD, endpoint, STANDING_ACTIVE, words, wait_ms);
+}
+
+enum err engine_set_standing(struct engine *e, struct str endpoint, enum standing s,
+                             const char *words, uint32_t wait_ms)
+{
+    return ask_words(e, ASK_STANDING, endpoint, s, words, wait_ms);
+}
+
+enum err engine_note(struct engine *e, struct str endpoint, const char *words, uint32_t wait_ms)
+{
+    return ask_words(e, ASK_NOTE, endpoint, STANDING_ACTIVE, words, wait_ms);
+}
+
 void engine_get_health(struct engine *e, struct engine_health *out)
 {
     struct writer_state w;

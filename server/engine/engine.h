@@ -58,6 +58,24 @@ MUST_CHECK enum err engine_device_id(struct engine *e, struct str endpoint, uint
 /* engine_forget removes a device; ERR_CONFLICT while its link is up. */
 MUST_CHECK enum err engine_forget(struct engine *e, struct str endpoint, uint32_t wait_ms);
 
+/* ---- whom to listen to ---- */
+
+enum standing { STANDING_ACTIVE, STANDING_SUSPENDED, STANDING_RETIRED };
+const char *standing_word(enum standing s);
+bool standing_from(struct str word, enum standing *out);
+
+/* engine_add makes the record of a device that was never heard; `words` open its timeline.
+ * ERR_EXISTS; ERR_CONFLICT for a suspended or retired name; ERR_DENIED for one nobody may have. */
+MUST_CHECK enum err engine_add(struct engine *e, struct str endpoint, const char *words,
+                               uint32_t wait_ms);
+/* engine_set_standing: from now on messages of a name that is not active are refused and counted,
+ * whether there is a device of that name or not. */
+MUST_CHECK enum err engine_set_standing(struct engine *e, struct str endpoint, enum standing s,
+                                        const char *words, uint32_t wait_ms);
+/* engine_note puts a line about credentials on the device's timeline; ERR_NOTFOUND. */
+MUST_CHECK enum err engine_note(struct engine *e, struct str endpoint, const char *words,
+                                uint32_t wait_ms);
+
 struct engine_health {
     bool sparkplug_up, lwm2m_up, database_up;
 };

@@ -105,6 +105,9 @@ enum ask_kind {
     ASK_DEVICE_ID,
     ASK_FORGET,
     ASK_CANCEL,
+    ASK_ADD,
+    ASK_STANDING,
+    ASK_NOTE,
     ASK_SUBSCRIBE,
     ASK_RESNAPSHOT,
     ASK_UNSUBSCRIBE,
@@ -121,8 +124,10 @@ struct ask {
     struct letter letter;
     enum ask_kind kind;
     char *endpoint, *command_id; /* owned, may be NULL */
-    struct live_outbox *outbox;  /* reference, may be NULL */
-    struct live_sub *sub;        /* reference, may be NULL */
+    char *text;                  /* owned, may be NULL: words for the timeline */
+    enum standing standing;
+    struct live_outbox *outbox; /* reference, may be NULL */
+    struct live_sub *sub;       /* reference, may be NULL */
     /* answers */
     enum err result;
     struct buf json;
@@ -255,6 +260,7 @@ struct shard {
     struct thread thread;
     struct mailbox *box;
     struct map by_endpoint, by_node, by_id;
+    struct map blocked, strangers; /* standing.c */
     struct heap deadlines;
     struct live_table *live;
     struct arena scratch;  /* one message */
@@ -343,6 +349,8 @@ void device_free(struct device *d);
 /* device_admit makes (or finds) the device of an identity, if admission lets it in: ERR_CLOSED it
  * never will, ERR_AGAIN too many at once, ERR_DENIED no such name. */
 MUST_CHECK enum err device_admit(struct shard *s, struct str endpoint, struct device **out);
+/* device_make makes one without asking admission; ERR_DENIED for a name nobody may have. */
+MUST_CHECK enum err device_make(struct shard *s, struct str endpoint, struct device **out);
 MUST_CHECK enum err device_bind_node(struct device *d, struct str group, struct str node,
                                      bool persist);
 void device_heard(struct device *d, bool sparkplug, const char *kind);
@@ -429,6 +437,16 @@ void feed_resnapshot(struct shard *s, struct ask *a);
 
 /* answers.c: asks of request threads */
 void ask_handle(struct shard *s, struct ask *a);
+
+/* standing.c: suspended and retired names, devices added by hand, strangers */
+enum standing shard_standing(const struct shard *s, struct str name);
+MUST_CHECK enum err standing_restore(struct engine *e, const struct load_identity *i);
+void standing_fini(struct shard *s);
+enum err standing_answer(struct shard *s, struct ask *a);
+enum err standing_add(struct shard *s, struct ask *a);
+enum err standing_note(struct shard *s, struct ask *a);
+void stranger_seen(struct shard *s, struct str name);
+void strangers_store(struct shard *s);
 
 /* restore.c */
 MUST_CHECK enum err engine_restore(struct engine *e, struct pg *db);

@@ -40,6 +40,7 @@ void ask_unref(struct ask *a)
         return;
     free(a->endpoint);
     free(a->command_id);
+    free(a->text);
     if (a->outbox)
         live_outbox_unref(a->outbox);
     if (a->sub)

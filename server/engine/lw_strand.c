@@ -356,6 +356,19 @@ static struct device *receiver(struct shard *s, enum lw_dialect dialect, const s
     return d;
 }
 
+/* A suspended or retired name: answered 4.03 and counted.  Its death is still news. */
+static bool blocked(struct shard *s, enum lw_dialect dialect, const struct lw_uplink *u)
+{
+    enum standing standing = shard_standing(s, u->endpoint);
+    if (standing == STANDING_ACTIVE || u->kind == LW_UP_LOST)
+        return false;
+    metric_add(s->engine->metrics, M_BAD_BLOCKED, 1);
+    refuse(s->engine, dialect, u, LW_FORBIDDEN,
+           standing == STANDING_RETIRED ? "this identity is retired"
+                                        : "this identity is suspended");
+    return true;
+}
+
 static void malformed(struct shard *s, enum lw_dialect dialect, const struct lw_uplink *u,
                       struct str name, enum err e)
 {
@@ -385,6 +398,8 @@ void lw_strand_message(struct shard *s, const struct letter_mqtt *m)
         return;
     }
     metric_add(s->engine->metrics, kinds[u.kind].metric, 1);
+    if (blocked(s, dialect, &u))
+        return;
     struct device *d = receiver(s, dialect, &u);
     if (!d)
         return;

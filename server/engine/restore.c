@@ -193,6 +193,12 @@ static enum err on_command(void *ctx, const struct load_command *l)
     return d ? command_restore(d, l) : ERR_OK;
 }
 
+static enum err on_identity(void *ctx, const struct load_identity *l)
+{
+    struct restoring *r = ctx;
+    return standing_restore(r->engine, l);
+}
+
 static void settle_all(struct engine *e, struct moment now)
 {
     for (unsigned i = 0; i < e->n_shards; i++) {
@@ -217,7 +223,8 @@ enum err engine_restore(struct engine *e, struct pg *db)
                                    .observation = on_observation,
                                    .node = on_node,
                                    .series = on_series,
-                                   .command = on_command};
+                                   .command = on_command,
+                                   .identity = on_identity};
     int64_t max_device = 0;
     uint32_t max_series = 0;
     enum err err = store_load(db, &v, &max_device, &max_series);

@@ -17,6 +17,8 @@ enum err shard_init(struct shard *s, struct engine *e, unsigned index)
     map_init(&s->by_endpoint, seed);
     map_init(&s->by_node, seed);
     map_init(&s->by_id, seed);
+    map_init(&s->blocked, seed);
+    map_init(&s->strangers, seed);
     heap_init(&s->deadlines);
     list_init(&s->dirty);
     arena_init(&s->scratch, SCRATCH_CHUNK, SCRATCH_LIMIT);
@@ -35,6 +37,7 @@ void shard_fini(struct shard *s)
     map_fini(&s->by_endpoint);
     map_fini(&s->by_node);
     map_fini(&s->by_id);
+    standing_fini(s);
     heap_fini(&s->deadlines);
     arena_fini(&s->scratch);
     arena_fini(&s->scratch2);
@@ -168,6 +171,7 @@ static void survey(struct shard *s)
             device_mark_row(d);
         device_store_seen(d);
     }
+    strangers_store(s);
     s->metrics_per_s = (double)s->metrics_in / seconds;
     s->metrics_in = 0;
 }

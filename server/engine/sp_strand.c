@@ -211,6 +211,10 @@ void sp_strand_message(struct shard *s, const struct letter_mqtt *m)
         bad_input(s, device_find(s, t.node), ERR_UNSUPPORTED, "A short Sparkplug topic");
         return;
     }
+    if (shard_standing(s, t.node) != STANDING_ACTIVE && t.kind != SPB_NDEATH) {
+        metric_add(s->engine->metrics, M_BAD_BLOCKED, 1);
+        return;
+    }
     struct device *d;
     e = receiver(s, &t, &d);
     if (e) {

@@ -9,6 +9,7 @@
 #include "store/pool.h"
 
 struct http;
+struct credentials;
 
 /* All borrowed; they outlive the server. */
 struct http_parts {
@@ -16,16 +17,17 @@ struct http_parts {
     struct metrics *metrics;
     struct engine *engine;
     struct pool *pool;
+    struct credentials *credentials;
 };
 /* http_start listens and serves.  ERR_IO when an address cannot be had (logged). */
 MUST_CHECK enum err http_start(const struct http_parts *parts, struct http **out);
-/* The same in two steps, for a server that waits for its turn.  After http_listen (engine and pool
- * are not looked at) /healthz says alive, /metrics counts, /readyz says 503 and what is waited for
- * (http_waiting: "starting" until told otherwise; a constant), and all else 503.  http_serve ends
- * that. */
+/* The same in two steps, for a server that waits for its turn.  After http_listen (only config and
+ * metrics are looked at) /healthz says alive, /metrics counts, /readyz says 503 and what is waited
+ * for (http_waiting: "starting" until told otherwise; a constant), and all else 503.  http_serve
+ * ends that. */
 MUST_CHECK enum err http_listen(const struct http_parts *parts, struct http **out);
 void http_waiting(struct http *h, const char *word);
-MUST_CHECK enum err http_serve(struct http *h, struct engine *engine, struct pool *pool);
+MUST_CHECK enum err http_serve(struct http *h, const struct http_parts *parts);
 /* http_stop refuses new requests, ends parked ones and live clients, and joins every thread. */
 void http_stop(struct http *h);
 int http_port(const struct http *h); /* as bound: http.listen may have said port 0 */

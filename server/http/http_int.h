@@ -257,6 +257,9 @@ void res_waiting(struct request *r, const char *word); /* all there is before ht
 http_handler res_device_labels, res_device_labels_put, res_labels, res_labels_bulk, res_tags;
 http_handler res_groups, res_group_post, res_group, res_group_rename, res_group_delete;
 http_handler res_group_members;
+http_handler res_device_add, res_credential_post, res_credentials, res_credential_delete;
+http_handler res_credentials_ending, res_device_suspend, res_device_resume, res_device_retire;
+http_handler res_unknown, res_unknown_accept, res_unknown_refuse;
 http_handler res_healthz, res_readyz, res_metrics, res_openapi, res_live;
 
 #endif

@@ -5,6 +5,7 @@
  * last row given, by sort key and endpoint: rows that come and go between two pages neither repeat
  * nor hide others. */
 #include "http/http_int.h"
+#include "credential/credential.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -214,6 +215,14 @@ void res_device_forget(struct request *r)
     } else if (e) {
         reply_err(r, e, "device");
     } else {
+        struct pg *db = request_db(r);
+        if (!db)
+            return;
+        e = credential_forget(r->http->parts.credentials, db, r->params[0]);
+        if (e) {
+            reply_err(r, e, "device");
+            return;
+        }
         auth_audit(r, "device_forget", r->params[0], (struct str){0});
         reply_empty(r, 204);
     }

@@ -259,11 +259,12 @@ void http_waiting(struct http *h, const char *word)
     atomic_store(&h->waiting, word);
 }
 
-enum err http_serve(struct http *h, struct engine *engine, struct pool *pool)
+enum err http_serve(struct http *h, const struct http_parts *parts)
 {
-    h->parts.engine = engine;
-    h->parts.pool = pool;
-    lw_model_json(engine_model(engine), &h->models);
+    h->parts.engine = parts->engine; /* the others are in use already */
+    h->parts.pool = parts->pool;
+    h->parts.credentials = parts->credentials;
+    lw_model_json(engine_model(parts->engine), &h->models);
     snprintf(h->models_etag, sizeof h->models_etag, "\"m%016llx\"",
              (unsigned long long)str_hash(buf_view(&h->models), 1));
     if (h->models.err)
@@ -278,7 +279,7 @@ enum err http_start(const struct http_parts *parts, struct http **out)
     enum err e = http_listen(parts, &h);
     if (e)
         return e;
-    e = http_serve(h, parts->engine, parts->pool);
+    e = http_serve(h, parts);
     if (e) {
         http_stop(h);
         return e;

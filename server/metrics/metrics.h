@@ -50,6 +50,7 @@
     X(M_BAD_RETAINED, 'c', "braid_bad_input_total", "reason=\"retained\"", "Refused input")        \
     X(M_BAD_IDENTITY, 'c', "braid_bad_input_total", "reason=\"identity\"", "Refused input")        \
     X(M_BAD_ADMISSION, 'c', "braid_bad_input_total", "reason=\"admission\"", "Refused input")      \
+    X(M_BAD_BLOCKED, 'c', "braid_bad_input_total", "reason=\"suspended\"", "Refused input")        \
     X(M_BAD_OTHER, 'c', "braid_bad_input_total", "reason=\"other\"", "Refused input")              \
     X(M_CMD_CREATED, 'c', "braid_commands_total", "state=\"created\"", "Commands by end state")    \
     X(M_CMD_SUCCEEDED, 'c', "braid_commands_total", "state=\"succeeded\"",                         \

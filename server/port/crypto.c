@@ -109,3 +109,26 @@ bool crypto_password_verify(struct str password, struct str hash)
     OPENSSL_cleanse(key, sizeof key);
     return same;
 }
+
+#define MOSQUITTO_ROUNDS 101
+#define MOSQUITTO_SALT   12
+#define MOSQUITTO_KEY    64
+
+enum err crypto_mosquitto_hash(struct str password, char out[CRYPTO_MOSQUITTO_TEXT])
+{
+    uint8_t salt[MOSQUITTO_SALT], key[MOSQUITTO_KEY];
+    char salt_text[MOSQUITTO_SALT * 2], key_text[MOSQUITTO_KEY * 2];
+    if (password.n > INT32_MAX)
+        return ERR_TOOBIG;
+    enum err e = crypto_random(salt, sizeof salt);
+    if (e)
+        return e;
+    if (PKCS5_PBKDF2_HMAC(password.p, (int)password.n, salt, sizeof salt, MOSQUITTO_ROUNDS,
+                          EVP_sha512(), sizeof key, key) != 1)
+        return ERR_NOMEM;
+    size_t salt_n = str_to_base64(salt, sizeof salt, salt_text);
+    size_t key_n = str_to_base64(key, sizeof key, key_text);
+    snprintf(out, CRYPTO_MOSQUITTO_TEXT, "$7$%d$%.*s$%.*s", MOSQUITTO_ROUNDS, (int)salt_n,
+             salt_text, (int)key_n, key_text);
+    return ERR_OK;
+}

@@ -22,4 +22,9 @@ MUST_CHECK enum err crypto_password_hash(struct str password, char out[CRYPTO_PA
 /* crypto_password_verify is false for a wrong password and for text that is no hash of ours. */
 bool crypto_password_verify(struct str password, struct str hash);
 
+#define CRYPTO_MOSQUITTO_TEXT 160 /* of a Mosquitto password hash, NUL included */
+/* crypto_mosquitto_hash writes what Mosquitto 2 keeps in its password file after "name:", made to
+ * be quick (the broker has one thread): only for passwords that are long and random. */
+MUST_CHECK enum err crypto_mosquitto_hash(struct str password, char out[CRYPTO_MOSQUITTO_TEXT]);
+
 #endif

@@ -120,6 +120,12 @@ static enum err visit_command(const struct load_visitor *v, const struct pg_resu
     return v->command ? v->command(v->ctx, &c) : ERR_OK;
 }
 
+static enum err visit_identity(const struct load_visitor *v, const struct pg_result *r, size_t i)
+{
+    const struct load_identity d = {.endpoint = pg_text(r, i, 1), .state = pg_text(r, i, 2)};
+    return v->identity ? v->identity(v->ctx, &d) : ERR_OK;
+}
+
 /* Keys are numbers; where a table has none, row_number() of a stable order serves. */
 static const struct table tables[] = {
     {"device",
@@ -153,6 +159,11 @@ static const struct table tables[] = {
      "WHERE c.state IN ('queued', 'sent', 'accepted')) AS u "
      "WHERE n > $1::bigint ORDER BY n LIMIT " PAGE,
      visit_command},
+    {"identity",
+     "SELECT n, endpoint, state FROM (SELECT endpoint, state, row_number() OVER (ORDER BY "
+     "endpoint) "
+     "AS n FROM identity WHERE state <> 'active') AS i WHERE n > $1::bigint ORDER BY n LIMIT " PAGE,
+     visit_identity},
 };
 
 static enum err load_page(struct pg *db, const struct table *t, const struct load_visitor *v,

@@ -44,6 +44,9 @@ struct load_command {
     struct str id, endpoint, op, request, state, token;
     int64_t device_id, created_ms, sent_ms;
 };
+struct load_identity {
+    struct str endpoint, state; /* suspended or retired; there may be no device of that name */
+};
 struct load_visitor {
     void *ctx;
     enum err (*device)(void *ctx, const struct load_device *d);
@@ -53,6 +56,7 @@ struct load_visitor {
     enum err (*series)(void *ctx, const struct load_series *s);
     enum err (*command)(void *ctx,
                         const struct load_command *c); /* unfinished ones, oldest first */
+    enum err (*identity)(void *ctx, const struct load_identity *i);
 };
 /* store_load visits all tables in the order above.  *max_device and *max_series tell the highest
  * ids in use. */

@@ -87,6 +87,13 @@ static const char *const sql[STORE_STMT_COUNT] = {
         "INSERT INTO timeline_event (device_id, at, kind, strand, text, detail) "
         "SELECT id, at_ms($2::bigint), $3, $4, $5, $6::json FROM device WHERE id = $1::bigint "
         "ON CONFLICT DO NOTHING",
+    [ST_UNKNOWN_SEEN] =
+        "INSERT INTO unknown_identity AS u (endpoint, why, first_seen, last_seen, messages) "
+        "SELECT $1, $2, at_ms($3::bigint), at_ms($3::bigint), $4::bigint "
+        "WHERE EXISTS (SELECT FROM unknown_identity WHERE endpoint = $1) "
+        "OR (SELECT count(*) FROM unknown_identity) < 10000 "
+        "ON CONFLICT (endpoint) DO UPDATE SET why = excluded.why, last_seen = excluded.last_seen, "
+        "messages = u.messages + excluded.messages WHERE u.last_seen < excluded.last_seen",
     [ST_COMMAND_STATE] = "UPDATE command SET state = $2, why = $3, "
                          "sent_at = CASE WHEN $2 = 'queued' THEN at_ms($4::bigint) "
                          "ELSE coalesce(at_ms($4::bigint), sent_at) END, "

@@ -46,6 +46,8 @@
     X(ST_LATEST_PUT, "latest_put", 5)                                                              \
     /* device_id, at_ms, kind, strand, text, detail JSON|NULL */                                   \
     X(ST_TIMELINE_PUT, "timeline_put", 6)                                                          \
+    /* identity, why, last_ms, messages since the last time */                                     \
+    X(ST_UNKNOWN_SEEN, "unknown_seen", 4)                                                          \
     /* id, state, why|NULL, sent_ms|NULL, finished_ms|NULL, result JSON|NULL, token|NULL */        \
     X(ST_COMMAND_STATE, "command_state", 7)
 

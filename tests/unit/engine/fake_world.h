@@ -51,6 +51,7 @@ static struct world {
     const struct load_command *commands;
     const struct load_node *nodes;
     size_t n_devices, n_registrations, n_nodes, n_commands;
+    const char *suspended; /* an identity */
 } world = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void world_keep(char **list, size_t *n, char *text)
@@ -239,6 +240,9 @@ enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_de
         e = v->node(v->ctx, &world.nodes[i]);
     for (size_t i = 0; !e && i < world.n_commands; i++)
         e = v->command(v->ctx, &world.commands[i]);
+    if (!e && world.suspended)
+        e = v->identity(
+            v->ctx, &(struct load_identity){str_of(world.suspended), (struct str)STR("suspended")});
     *max_device = 10;
     *max_series = 100;
     return e;

@@ -684,6 +684,98 @@ static void unknown_senders_are_told_so(void **state)
     stop(&f);
 }
 
+/* Waits until `metric` is at least n. */
+static bool counted(struct fixture *f, enum metric metric, int64_t n)
+{
+    for (int i = 0; i < 400 && metric_get(f->metrics, metric) < n; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    return metric_get(f->metrics, metric) >= n;
+}
+
+static void a_suspended_device_is_refused_counted_and_shown_lost(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    assert_true(shows(&f, "dev-1", "\"status\":\"online\""));
+    assert_int_equal(engine_set_standing(f.engine, (struct str)STR("dev-1"), STANDING_SUSPENDED,
+                                         "Suspended by test", 1000),
+                     ERR_OK);
+    assert_true(shows(&f, "dev-1", "\"standing\":\"suspended\""));
+    assert_true(shows(&f, "dev-1", "\"status\":\"lost\""));
+    assert_true(shows(&f, "dev-1", "(suspended)"));
+    assert_non_null(world_wait(STORED, "Suspended by test"));
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    const char *ack = world_wait(PUBLISHED, "lwm2m/dev-1/ack/update");
+    assert_non_null(ack);
+    assert_non_null(strstr(ack, "4.03"));
+    world_say(&world.sp, "spBv1.0/g/NDATA/dev-1", "x", false);
+    assert_true(counted(&f, M_BAD_BLOCKED, 2));
+    assert_true(shows(&f, "dev-1", "\"status\":\"lost\""));
+    assert_int_equal(
+        engine_set_standing(f.engine, (struct str)STR("dev-1"), STANDING_ACTIVE, "Resumed", 1000),
+        ERR_OK);
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+    assert_true(shows(&f, "dev-1", "\"status\":\"online\""));
+    stop(&f);
+}
+
+static void a_name_suspended_before_our_start_makes_no_device(void **state)
+{
+    struct fixture f;
+    (void)state;
+    world.suspended = "dev-1";
+    start(&f);
+    world_say(&world.lw, "lwm2m/dev-1/reg", registration, false);
+    world_say(&world.sp, "spBv1.0/g/NBIRTH/dev-1", "x", false);
+    assert_true(counted(&f, M_BAD_BLOCKED, 2));
+    struct str name = STR("dev-1");
+    struct buf json;
+    buf_init(&json, 1 << 20);
+    assert_int_equal(engine_device(f.engine, name, 1000, &json), ERR_NOTFOUND);
+    buf_fini(&json);
+    assert_int_equal(engine_add(f.engine, name, "Added", 1000), ERR_CONFLICT);
+    world.suspended = NULL;
+    stop(&f);
+}
+
+static void an_added_device_waits_to_be_heard(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    struct str name = STR("new-1");
+    assert_int_equal(engine_note(f.engine, name, "x", 1000), ERR_NOTFOUND);
+    assert_int_equal(engine_add(f.engine, name, "Added by test", 1000), ERR_OK);
+    assert_true(shows(&f, "new-1", "\"status\":\"never\""));
+    assert_non_null(world_wait(STORED, "added|braid|Added by test"));
+    assert_int_equal(engine_add(f.engine, name, "Added", 1000), ERR_EXISTS);
+    assert_int_equal(engine_add(f.engine, (struct str)STR("braid-x"), "Added", 1000), ERR_DENIED);
+    assert_int_equal(engine_note(f.engine, name, "Certificate issued", 1000), ERR_OK);
+    assert_non_null(world_wait(STORED, "credential|braid|Certificate issued"));
+    stop(&f);
+}
+
+static void strangers_are_noted_when_only_known_devices_are_admitted(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    f.config->devices_admission[0] = 0; /* anything but "open" */
+    world_say(&world.lw, "lwm2m/who/reg", registration, false);
+    world_say(&world.lw, "lwm2m/who/reg", registration, false);
+    const char *ack = world_wait(PUBLISHED, "lwm2m/who/ack/reg");
+    assert_non_null(ack);
+    assert_non_null(strstr(ack, "4.03"));
+    assert_true(counted(&f, M_BAD_ADMISSION, 2));
+    for (int i = 0; i < 1400 && !world_find(STORED, "unknown_seen who|"); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL); /* the survey writes it */
+    const char *row = world_find(STORED, "unknown_seen who|");
+    assert_non_null(row);
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -716,6 +808,10 @@ int main(void)
         cmocka_unit_test(drained_and_retained_messages_do_not_make_a_device_look_alive),
         cmocka_unit_test(a_puback_without_a_listener_ends_the_command_at_once),
         cmocka_unit_test(unknown_senders_are_told_so),
+        cmocka_unit_test(a_suspended_device_is_refused_counted_and_shown_lost),
+        cmocka_unit_test(a_name_suspended_before_our_start_makes_no_device),
+        cmocka_unit_test(an_added_device_waits_to_be_heard),
+        cmocka_unit_test(strangers_are_noted_when_only_known_devices_are_admitted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

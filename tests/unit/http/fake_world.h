@@ -8,7 +8,9 @@
 #include "http/http_int.h"
 #include "base/clock.h"
 #include "base/thread.h"
+#include "credential/credential.h"
 #include "port/crypto.h"
+#include "store/q_credential.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -44,6 +46,12 @@ static struct {
 #define FAKE_DEVICES 25
 
 /* ---- engine ---- */
+
+enum err engine_add(struct engine *e, struct str endpoint, const char *words, uint32_t wait_ms)
+{
+    (void)e, (void)words, (void)wait_ms;
+    return str_starts(endpoint, "dev-") ? ERR_EXISTS : ERR_OK;
+}
 
 const struct lw_model *engine_model(const struct engine *e)
 {
@@ -431,6 +439,102 @@ enum err q_token_delete(struct pg *db, int64_t id, struct q_identity *old)
     (void)db;
     *old = (struct q_identity){.name = "ci", .role = "viewer"};
     return id == 3 ? ERR_OK : ERR_NOTFOUND;
+}
+
+/* ---- credentials ---- */
+
+const char *standing_word(enum standing s)
+{
+    return s == STANDING_ACTIVE ? "active" : s == STANDING_SUSPENDED ? "suspended" : "retired";
+}
+
+bool credential_name_ok(struct str name)
+{
+    return name.n && name.n <= 64 && !memchr(name.p, ' ', name.n) && !str_is(name, "rd");
+}
+
+const char *credential_settle(struct credentials *c, uint32_t wait_ms)
+{
+    (void)c, (void)wait_ms;
+    return "synced";
+}
+
+enum err credential_certificate(struct credentials *c, struct pg *db, struct str name,
+                                uint32_t days, bool replace, struct str by,
+                                struct credential_bundle *out)
+{
+    (void)c, (void)db, (void)replace, (void)by;
+    *out = (struct credential_bundle){.serial = "0a"};
+    buf_init(&out->key, 100);
+    buf_init(&out->cert, 100);
+    buf_init(&out->ca, 100);
+    buf_printf(&out->key, "KEY of %.*s for %u days", STR_ARG(name), days);
+    return days > 3000 ? ERR_RANGE : ERR_OK;
+}
+
+enum err credential_password(struct credentials *c, struct pg *db, struct str name, struct str by,
+                             struct credential_bundle *out)
+{
+    (void)c, (void)db, (void)by;
+    *out = (struct credential_bundle){.password = "s3cret"};
+    return str_starts(name, "no-") ? ERR_UNSUPPORTED : ERR_OK;
+}
+
+void credential_bundle_fini(struct credential_bundle *b)
+{
+    buf_fini(&b->key);
+    buf_fini(&b->cert);
+    buf_fini(&b->ca);
+}
+
+enum err credential_revoke(struct credentials *c, struct pg *db, struct str name, struct str which,
+                           struct str by)
+{
+    (void)c, (void)db, (void)name, (void)by;
+    return str_is(which, "0a") ? ERR_OK : ERR_NOTFOUND;
+}
+
+enum err credential_standing(struct credentials *c, struct pg *db, struct str name,
+                             enum standing standing, struct str why, struct str by)
+{
+    (void)c, (void)db, (void)name, (void)why, (void)by;
+    return standing == STANDING_ACTIVE ? ERR_CONFLICT : ERR_OK;
+}
+
+enum err credential_forget(struct credentials *c, struct pg *db, struct str name)
+{
+    (void)c, (void)db, (void)name;
+    return ERR_OK;
+}
+
+enum err q_credentials(struct pg *db, struct str endpoint, struct json_out *j)
+{
+    (void)db, (void)endpoint;
+    return empty_list(j);
+}
+
+enum err q_credentials_ending(struct pg *db, int64_t days, struct json_out *j)
+{
+    (void)db, (void)days;
+    return empty_list(j);
+}
+
+enum err q_unknown(struct pg *db, struct str state, int64_t limit, struct json_out *j)
+{
+    (void)db, (void)state, (void)limit;
+    return empty_list(j);
+}
+
+enum err q_unknown_take(struct pg *db, struct str endpoint)
+{
+    (void)db;
+    return str_is(endpoint, "stranger") ? ERR_OK : ERR_NOTFOUND;
+}
+
+enum err q_unknown_refuse(struct pg *db, struct str endpoint)
+{
+    (void)db;
+    return str_is(endpoint, "stranger") ? ERR_OK : ERR_NOTFOUND;
 }
 
 #endif

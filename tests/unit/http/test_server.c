@@ -66,7 +66,7 @@ static int start(void **state)
     if (!*world.admin_hash)
         assert_int_equal(crypto_password_hash((struct str)STR("correct horse"), world.admin_hash),
                          ERR_OK);
-    struct http_parts parts = {&s->config, s->metrics, NULL, NULL};
+    struct http_parts parts = {.config = &s->config, .metrics = s->metrics};
     assert_int_equal(http_start(&parts, &s->http), ERR_OK);
     s->port = s->http->port;
     s->metrics_port = s->http->metrics_port;
@@ -756,6 +756,62 @@ static void the_audit_log_is_filtered_paged_and_for_administrators(void **state)
     assert_true(said(s, "\"code\":\"bad_cursor\""));
 }
 
+static void credentials_are_checked_issued_and_audited(void **state)
+{
+    struct server *s = *state;
+    s->config.devices_cert_days = 365;
+    const struct {
+        const char *head, *body;
+        int status;
+        const char *says;
+    } cases[] = {
+        {"POST /api/v1/devices" API ADMIN, "{\"endpoint\":\"new\",\"kind\":\"certificate\"}", 201,
+         "\"key\":\"KEY of new for 365 days\""},
+        {"POST /api/v1/devices" API ADMIN, "{\"endpoint\":\"new\",\"kind\":\"password\"}", 201,
+         "\"password\":\"s3cret\",\"ca\":null,\"broker\":\"synced\""},
+        {"POST /api/v1/devices" API ADMIN, "{\"endpoint\":\"rd\",\"kind\":\"password\"}", 422,
+         "bad_name"},
+        {"POST /api/v1/devices" API ADMIN, "{\"endpoint\":\"dev-00\",\"kind\":\"password\"}", 409,
+         "exists"},
+        {"POST /api/v1/devices" API ADMIN, "{\"endpoint\":\"no-pw\",\"kind\":\"password\"}", 409,
+         "not_configured"},
+        {"POST /api/v1/devices" API OPERATOR, "{\"endpoint\":\"new\",\"kind\":\"password\"}", 403,
+         "forbidden"},
+        {"POST /api/v1/devices/dev-00/credentials" API ADMIN,
+         "{\"kind\":\"certificate\",\"days\":30}", 201, "for 30 days"},
+        {"POST /api/v1/devices/dev-00/credentials" API ADMIN,
+         "{\"kind\":\"certificate\",\"days\":3650}", 422, "bad_days"},
+        {"POST /api/v1/devices/dev-00/credentials" API ADMIN,
+         "{\"kind\":\"certificate\",\"days\":1.5}", 422, "bad_days"},
+        {"POST /api/v1/devices/dev-00/credentials" API ADMIN, "{\"kind\":\"key\"}", 422,
+         "bad_kind"},
+        {"POST /api/v1/devices/dev-00/credentials" API ADMIN,
+         "{\"kind\":\"password\",\"replace\":1}", 422, "bad_replace"},
+        {"DELETE /api/v1/devices/dev-00/credentials/0a" API ADMIN, "", 200, "revoked"},
+        {"DELETE /api/v1/devices/dev-00/credentials/0b" API ADMIN, "", 404, "not_found"},
+        {"POST /api/v1/devices/dev-00/suspend" API ADMIN, "", 200, "suspended"},
+        {"POST /api/v1/devices/dev-00/suspend" API ADMIN, "{\"why\":7}", 422, "bad_body"},
+        {"POST /api/v1/devices/dev-00/resume" API ADMIN, "{}", 409, "retired"},
+        {"POST /api/v1/devices/dev-00/retire" API ADMIN, "{\"why\":\"old\",\"purge\":true}", 200,
+         "retired"},
+        {"GET /api/v1/devices/dev-00/credentials" API ADMIN, "", 200, "items"},
+        {"GET /api/v1/devices/dev-00/credentials" API VIEWER, "", 403, "forbidden"},
+        {"GET /api/v1/credentials/ending?days=x" API ADMIN, "", 400, "bad_parameter"},
+        {"GET /api/v1/credentials/ending" API ADMIN, "", 200, "items"},
+        {"GET /api/v1/identities/unknown" API ADMIN, "", 200, "items"},
+        {"POST /api/v1/identities/unknown/stranger/accept" API ADMIN, "", 204, ""},
+        {"POST /api/v1/identities/unknown/stranger/refuse" API ADMIN, "", 204, ""},
+        {"POST /api/v1/identities/unknown/nobody/accept" API ADMIN, "", 404, "not_found"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned audits = world.audits;
+        int status = ask(s, cases[i].head, cases[i].body);
+        if (status != cases[i].status || !said(s, cases[i].says))
+            fail_msg("%.80s: %d %s", cases[i].head, status, s->answer);
+        assert_true((world.audits > audits) == (strncmp(cases[i].head, "GET", 3) != 0));
+    }
+}
+
 static void files_come_compressed_cached_and_only_from_their_folder(void **state)
 {
     struct server *s = *state;
@@ -967,7 +1023,7 @@ static void stopping_ends_parked_commands_and_live_clients(void **state)
     assert_int_equal(a->status, 202);
     free(a);
     close(fd);
-    struct http_parts parts = {&s->config, s->metrics, NULL, NULL};
+    struct http_parts parts = {.config = &s->config, .metrics = s->metrics};
     assert_int_equal(http_start(&parts, &s->http), ERR_OK); /* for the teardown */
 }
 
@@ -975,7 +1031,7 @@ static void before_its_turn_a_server_is_alive_but_not_ready(void **state)
 {
     struct server *s = *state;
     http_stop(s->http);
-    struct http_parts parts = {&s->config, s->metrics, NULL, NULL};
+    struct http_parts parts = {.config = &s->config, .metrics = s->metrics};
     assert_int_equal(http_listen(&parts, &s->http), ERR_OK);
     s->port = http_port(s->http);
     assert_int_equal(ask(s, "GET /healthz" API, ""), 200);
@@ -990,7 +1046,7 @@ static void before_its_turn_a_server_is_alive_but_not_ready(void **state)
     s->port = s->http->metrics_port;
     assert_int_equal(ask(s, "GET /metrics" API, ""), 200);
     s->port = http_port(s->http);
-    assert_int_equal(http_serve(s->http, NULL, NULL), ERR_OK);
+    assert_int_equal(http_serve(s->http, &parts), ERR_OK);
     assert_int_equal(ask(s, "GET /readyz" API, ""), 200);
     assert_true(said(s, "\"state\":\"active\""));
     assert_int_equal(ask(s, "GET /api/v1/devices" API, ""), 401);
@@ -1030,6 +1086,7 @@ int main(void)
         CASE(many_devices_are_labelled_by_name_or_by_filter),
         CASE(more_than_ten_thousand_devices_at_once_are_refused),
         CASE(groups_are_made_renamed_deleted_and_listed),
+        CASE(credentials_are_checked_issued_and_audited),
         CASE(changes_are_audited_with_old_new_and_result),
         CASE(the_audit_log_is_filtered_paged_and_for_administrators),
         CASE(files_come_compressed_cached_and_only_from_their_folder),

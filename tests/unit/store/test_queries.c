@@ -520,7 +520,7 @@ static void a_command_and_its_audit_row_are_one(void **state)
 /* ---- loading ---- */
 
 struct loaded {
-    int devices, registrations, observations, nodes, series, commands;
+    int devices, registrations, observations, nodes, series, commands, identities;
     char order[16];
     bool ok;
 };
@@ -587,10 +587,18 @@ static enum err see_command(void *ctx, const struct load_command *c)
     return ERR_OK;
 }
 
+static enum err see_identity(void *ctx, const struct load_identity *i)
+{
+    struct loaded *l = ctx;
+    l->ok = l->ok && str_is(i->endpoint, "locked") && str_is(i->state, "suspended");
+    l->identities++;
+    return ERR_OK;
+}
+
 static struct load_visitor visitor(struct loaded *l)
 {
     return (struct load_visitor){l,        see_device, see_registration, see_observation,
-                                 see_node, see_series, see_command};
+                                 see_node, see_series, see_command,      see_identity};
 }
 
 static void everything_durable_is_loaded_in_order(void **state)
@@ -610,7 +618,9 @@ static void everything_durable_is_loaded_in_order(void **state)
         "INSERT INTO command (device_id, op, request, state, by_name, created_at) VALUES "
         "(2, 'read', '{}', 'queued', 'ann', '2026-01-02'), "
         "(2, 'read', '{}', 'sent', 'ann', '2026-01-01'), "
-        "(2, 'read', '{}', 'failed', 'ann', '2026-01-01')");
+        "(2, 'read', '{}', 'failed', 'ann', '2026-01-01');"
+        "INSERT INTO identity (endpoint, state) VALUES ('free', 'active'), ('locked', "
+        "'suspended')");
     const struct load_visitor v = visitor(&l);
     assert_int_equal(store_load(db, &v, &max_device, &max_series), ERR_OK);
     assert_string_equal(l.order, "dronsc");
@@ -619,6 +629,7 @@ static void everything_durable_is_loaded_in_order(void **state)
     assert_int_equal(l.observations, 2);
     assert_int_equal(l.series, 2);
     assert_int_equal(l.commands, 2);
+    assert_int_equal(l.identities, 1);
     assert_int_equal(max_device, 2);
     assert_int_equal(max_series, 9);
 }

@@ -172,6 +172,15 @@ static void events_appear_once_and_ended_commands_stay_ended(void **state)
     holds("command WHERE state = 'succeeded'");
 }
 
+static void strangers_are_counted_once_per_time(void **state)
+{
+    (void)state;
+    RUN(ST_UNKNOWN_SEEN, "who", "not known", MS, "3");
+    holds("unknown_identity WHERE endpoint = 'who' AND messages = 3 AND first_seen = " AT_MS);
+    RUN(ST_UNKNOWN_SEEN, "who", "not known", "1800000000001", "2");
+    holds("unknown_identity WHERE messages = 5 AND last_seen > first_seen AND state = 'new'");
+}
+
 static void a_deleted_device_takes_everything_with_it_but_its_numbers(void **state)
 {
     (void)state;
@@ -246,6 +255,7 @@ int main(void)
         T(nodes_and_subdevices_are_replaced),
         T(series_and_latest_values_are_replaced),
         T(events_appear_once_and_ended_commands_stay_ended),
+        T(strangers_are_counted_once_per_time),
         T(a_deleted_device_takes_everything_with_it_but_its_numbers),
         T(bytes_that_are_no_statement_are_refused),
         T(bytes_that_are_no_chunk_are_refused),
