@@ -99,7 +99,7 @@ static enum err round_of(struct broker_sync *s, char names[][65], size_t n)
     for (size_t i = 0; !e && s->config->broker_takeover_port && i < n; i++) {
         if (strchr(names[i], ':')) /* ends the name in a password file */
             continue;
-        snprintf(once[usable].name, sizeof once->name, "%s", names[i]);
+        memcpy(once[usable].name, names[i], sizeof once->name);
         e = crypto_token(once[usable++].password, 24);
     }
     if (!e)
