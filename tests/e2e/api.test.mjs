@@ -314,7 +314,7 @@ test('malformed, deep and large bodies get typed errors and cost nobody else any
 });
 
 test('wrong methods, unknown paths and odd parameters are told apart', async () => {
-  const put = await stack.api('PUT', '/devices', {});
+  const put = await stack.api('PUT', '/fleet', {});
   assert.equal(put.status, 405);
   assert.equal(put.headers.get('allow'), 'GET, HEAD');
   const missing = await stack.api('GET', '/nowhere');

@@ -68,7 +68,9 @@ withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_prox
     assert.deepEqual(Object.keys(statuses).sort(), ['401', '429']);
     assert.ok(statuses[401] < 200, 'few guesses are ever checked');
     assert.ok(slowest < 2000 * slow, `others waited ${slowest} ms`);
-    assert.ok(memory() < before + 40 * slow, 'memory stays bounded');
+    // AddressSanitizer keeps freed memory (256 MiB) to find late readers.
+    const kept = build === 'asan' ? 400 : 40 * slow;
+    assert.ok(memory() < before + kept, `memory stays bounded: ${before} -> ${memory()} MiB`);
     const rows = await stack.sql("SELECT count(*)::int AS n FROM audit_log WHERE action = 'login_refused'");
     assert.ok(rows[0].n >= statuses[401] && rows[0].n < 300, 'what was checked is audited, no flood of rows');
     await session('198.51.100.2'); // the owner, elsewhere, gets in
