@@ -4,6 +4,7 @@
 
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { withStack, until } from './lib/stack.mjs';
 import { browser_start } from '../web/tools.mjs';
 
@@ -67,6 +68,32 @@ withStack('console', { devices: 2 }, (stack) => {
     assert.ok(took < 3000, `took ${took} ms`);
     await stack.tell('heal sim-t-00001');
     await until(async () => (await stack.api('GET', '/devices/sim-t-00001')).body.status === 'online', 15000);
+  });
+
+  test('a device is added, and its bundle comes as a file, once', async () => {
+    await page.getByRole('link', { name: 'Connect', exact: true }).click();
+    await page.getByLabel('Name', { exact: true }).fill('press-9');
+    await page.getByRole('button', { name: 'Add device' }).click();
+    const dialog = page.getByRole('dialog');
+    const [file] = await Promise.all([
+      page.waitForEvent('download'),
+      dialog.getByRole('button', { name: 'Download press-9.json' }).click(),
+    ]);
+    const bundle = JSON.parse(fs.readFileSync(await file.path(), 'utf8'));
+    assert.match(bundle.key, /PRIVATE KEY/);
+    await dialog.getByRole('button', { name: 'Close', exact: true }).last().click();
+    const device = await stack.connect({
+      host: '127.0.0.1', port: bundle.port, protocol: 'mqtts', clientId: 'press-9', ca: bundle.ca,
+      cert: bundle.certificate, key: bundle.key,
+    });
+    assert.ok(device.connected);
+    await page.goto(`${stack.url}/devices/press-9`);
+    await page.getByText('Access').click();
+    await page.getByText('Certificate', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Suspend' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Suspend' }).click();
+    await page.getByRole('button', { name: 'Resume' }).waitFor();
+    await until(() => !device.connected, 5000);
   });
 
   test('the browser had nothing to complain about', () => {

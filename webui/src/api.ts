@@ -5,6 +5,10 @@
 // 401 anywhere ends the session once, through `on_signed_out`.
 
 import type {
+  Bundle,
+  CredentialKind,
+  Credentials,
+  Stranger,
   Command,
   CommandRequest,
   Connect,
@@ -134,6 +138,22 @@ export const api = {
     ),
   device: (endpoint: string) => request<DeviceDetail>('GET', device(endpoint)),
   device_forget: (endpoint: string) => request<null>('DELETE', device(endpoint)),
+  device_add: (endpoint: string, kind: CredentialKind) =>
+    request<Bundle>('POST', '/devices', { endpoint, kind }),
+  credentials: (endpoint: string) =>
+    request<Credentials>('GET', `${device(endpoint)}/credentials`),
+  credential_issue: (endpoint: string, kind: CredentialKind) =>
+    request<Bundle>('POST', `${device(endpoint)}/credentials`, { kind }),
+  credential_revoke: (endpoint: string, which: string) =>
+    request<{ broker: string }>(
+      'DELETE',
+      `${device(endpoint)}/credentials/${encodeURIComponent(which)}`,
+    ),
+  standing_set: (endpoint: string, verb: string) =>
+    request<{ state: string; broker: string }>('POST', `${device(endpoint)}/${verb}`, {}),
+  strangers: () => request<Page<Stranger>>('GET', '/identities/unknown'),
+  stranger_decide: (identity: string, verb: string) =>
+    request<null>('POST', `/identities/unknown/${encodeURIComponent(identity)}/${verb}`, {}),
   labels: async (endpoint: string) => {
     let version: string | null = null;
     const body = await request<Labels>('GET', `${device(endpoint)}/labels`, undefined, false, {

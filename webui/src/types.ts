@@ -47,6 +47,7 @@ export interface DeviceSummary {
   endpoint: string;
   status: Status;
   sentence: string;
+  standing?: 'active' | 'suspended' | 'retired';
   link: 'up' | 'lost' | 'unknown';
   status_since: string | null;
   last_seen: string | null;
@@ -58,6 +59,48 @@ export interface DeviceSummary {
   messages_per_s: number;
   lwm2m: Lwm2mStrand | null;
   sparkplug: SparkplugStrand | null;
+}
+
+export type CredentialKind = 'certificate' | 'password';
+
+/** What was just issued; key and password are in this answer only. */
+export interface Bundle {
+  endpoint: string;
+  kind: CredentialKind;
+  host: string;
+  port: number;
+  serial?: string;
+  not_after?: string | null;
+  certificate?: string;
+  key?: string;
+  username?: string;
+  password?: string;
+  ca: string | null;
+  broker: string;
+}
+
+export interface Certificate {
+  serial: string;
+  not_after: string | null;
+  issued_by: string;
+  revoked_at: string | null;
+  days_left: number;
+  warning: string | null;
+}
+
+export interface Credentials {
+  endpoint: string;
+  state: 'active' | 'suspended' | 'retired';
+  password: { set_at: string; set_by: string } | null;
+  certificates: Certificate[];
+}
+
+export interface Stranger {
+  identity: string;
+  why: string;
+  first_seen: string;
+  last_seen: string;
+  messages: number;
 }
 
 export interface Evidence {

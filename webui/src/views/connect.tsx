@@ -2,8 +2,10 @@
 
 import { useEffect } from 'preact/hooks';
 import { connect_info, connect_open } from '../store/admin';
+import { may_engineer } from '../store/session';
 import type { Connect } from '../types';
 import { CodeLine, Fact, Quiet } from '../ui/bits';
+import { AddDevice } from './credentials';
 
 const FIRST = 'device-temp-001';
 
@@ -102,5 +104,10 @@ export function ConnectGuide({ first = false }: { first?: boolean }) {
 }
 
 export function ConnectPage() {
-  return <ConnectGuide />;
+  return (
+    <>
+      {may_engineer.value && <AddDevice />}
+      <ConnectGuide />
+    </>
+  );
 }

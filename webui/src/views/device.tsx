@@ -16,10 +16,11 @@ import {
   heard,
   models_ready,
 } from '../store/device';
-import { may_admin } from '../store/session';
+import { may_admin, may_engineer } from '../store/session';
 import type { DeviceDetail, DeviceSummary } from '../types';
 import { Age, CopyButton, Problem, StatusChip } from '../ui/bits';
 import { Confirm } from '../ui/dialog';
+import { DeviceAccess } from './credentials';
 import { DeviceChart } from './device_chart';
 import { DeviceCommands, DeviceTimeline } from './device_log';
 import { DeviceLabels } from './device_labels';
@@ -243,6 +244,7 @@ export function DevicePage({ endpoint }: { endpoint: string }) {
           {d.lwm2m && d.sparkplug && <SparkplugCard d={d} detail={detail} />}
           {(d.lwm2m || d.sparkplug) && <DeviceCommands endpoint={endpoint} />}
           <DeviceTimeline />
+          {may_engineer.value && <DeviceAccess endpoint={endpoint} standing={d.standing} />}
         </div>
       </div>
     </>
