@@ -121,8 +121,8 @@ test('read, write, execute, discover and their refusals are told apart', async (
 
   const silent = await command('json-ops', { op: 'delete', path: '/3303/0', timeout_s: 1 });
   assert.equal(silent.status, 504, silent.text);
-  const timeline = (await stack.api('GET', '/devices/json-ops/timeline?kind=command')).body.items;
-  assert.ok(timeline.some((e) => /delete \/3303\/0: timed_out/.test(e.text)), JSON.stringify(timeline));
+  await until(async () => (await stack.api('GET', '/devices/json-ops/timeline?kind=command')).body.items
+    .some((e) => /delete \/3303\/0: timed_out/.test(e.text)), 5000, 'the time-out on the timeline');
 });
 
 test('an observation notifies, is stored, survives a restart and can be cancelled', async () => {
