@@ -136,7 +136,7 @@ withStack('the first ten minutes', { devices: 5, sim: { history: true } }, (stac
       assert.equal(added.status, 201, added.text);
       const bundle = path.join(stack.dir, 'my-first.json');
       fs.writeFileSync(bundle, added.text, { mode: 0o600 });
-      const program = spawn('python3', [example, bundle, '60'], { stdio: 'ignore' });
+      const program = spawn('/usr/bin/python3', [example, bundle, '60'], { stdio: 'ignore' });
       t.after(() => program.kill());
       await page.goto(`${stack.url}/devices/my-first`);
       await page.locator('.card-lwm2m .tag', { hasText: 'registered' }).waitFor();
