@@ -290,7 +290,7 @@ void res_labels_bulk(struct request *r)
 {
     struct label_edit edit = {0};
     struct label_result *done;
-    struct str *endpoints;
+    struct str *endpoints = NULL;
     size_t n, n_done;
     if (!request_json(r) || !read_member(r, "set", NULL, &edit.set) ||
         !read_member(r, "remove", label_key_ok, &edit.remove) ||
