@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "control.h"
 #include "fleet.h"
+#include "load.h"
 
 #define DESCRIPTION_LIMIT ((size_t)4 << 20)
 
@@ -155,13 +156,14 @@ int main(int argc, char **argv)
     if (!e) {
         if (options.debug)
             log_set_level(LOG_DEBUG);
-        raise_limit(options.count);
-        e = run(&options, why, sizeof why);
+        raise_limit(options.load ? options.load : options.count);
+        e = options.load ? load_run(&options, why, sizeof why) : run(&options, why, sizeof why);
     }
     if (e) {
         fprintf(stderr, "braid-sim: %s\n", why[0] ? why : err_word(e));
         return e == ERR_INVALID ? 2 : 1;
     }
-    log_info("sim.stopped");
+    if (!options.load)
+        log_info("sim.stopped");
     return 0;
 }

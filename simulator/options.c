@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "load_template.h"
+
 enum kind { TEXT, NUMBER, FLAG, DIALECT };
 
 struct option {
@@ -48,6 +50,22 @@ static const struct option table[] = {
     {"no-history", NULL, FLAG, AT(no_history), 0, 0, NULL, "do not send 24 h of history first"},
     {"threads", "SIM_THREADS", NUMBER, AT(threads), 1, 64, "1", "event loops"},
     {"abrupt-exit", NULL, FLAG, AT(abrupt_exit), 0, 0, NULL, "die without a word on SIGTERM"},
+    {"load", NULL, NUMBER, AT(load), 0, 99999, "0",
+     "load generator: so many Sparkplug nodes instead of devices"},
+    {"load-metrics", NULL, NUMBER, AT(load_metrics), 1, LOAD_METRICS_MAX, "5",
+     "metrics in each of its messages"},
+    {"load-messages", NULL, NUMBER, AT(load_messages), 0, UINT64_MAX, "100000",
+     "how many messages in all"},
+    {"load-rate", NULL, NUMBER, AT(load_rate), 0, 10000000, "0",
+     "messages per second in all; 0: as many as it can"},
+    {"load-connections", NULL, NUMBER, AT(load_connections), 1, 1000, "2",
+     "connections that share its nodes (with TLS: one per node)"},
+    {"load-per-write", NULL, NUMBER, AT(load_per_write), 1, 1000, "64", "messages in one write"},
+    {"load-births", NULL, NUMBER, AT(load_births), 1, 1000000, "80", "births per second at first"},
+    {"load-node-level", NULL, FLAG, AT(load_node_level), 0, 0, NULL,
+     "NDATA of the node instead of DDATA of one device of it"},
+    {"load-gate", NULL, FLAG, AT(load_gate), 0, 0, NULL,
+     "after the births wait for lines MESSAGES [RATE] on standard input, each a run"},
     {"debug", NULL, FLAG, AT(debug), 0, 0, NULL, "log more"},
     {"help", NULL, FLAG, AT(help), 0, 0, NULL, "this text"},
 };
@@ -118,6 +136,8 @@ static enum err check(const struct sim_options *o, char *why, size_t size)
         wrong = "certificates or passwords, not both";
     else if (o->username && (!o->password_file || o->count != 1))
         wrong = "--username needs --password-file and --count 1";
+    else if (o->load && (o->username || o->password_file))
+        wrong = "--load needs --plain or certificates";
     else if (strlen(o->tag) > 48 || strpbrk(o->tag, "/+# \t") || strpbrk(o->group, "/+#"))
         wrong = "tag and group must not contain / + # or spaces";
     if (!wrong)

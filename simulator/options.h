@@ -13,6 +13,9 @@ struct sim_options {
     const char *tag, *group;
     const char *state_dir, *control, *description; /* NULL: not given */
     uint64_t count, telemetry_s, lwm2m_s, threads;
+    uint64_t load; /* nodes of the load generator, 0: devices instead */
+    uint64_t load_metrics, load_connections, load_messages, load_rate, load_per_write, load_births;
+    bool load_node_level, load_gate;
     enum dialect_choice dialect;
     bool plain, short_topics, no_history, abrupt_exit, help, debug;
 };
