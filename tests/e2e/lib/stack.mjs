@@ -314,7 +314,7 @@ class Stack {
     run(path.join(compose, 'make-cluster'), [this.dir, this.sockets]);
     // Nothing here outlives the machine, but it must survive a kill.
     fs.appendFileSync(path.join(this.dir, 'pg/braid.conf'),
-      'fsync = off\nshared_buffers = 32MB\nmax_connections = 40\n');
+      `fsync = off\nshared_buffers = 32MB\nmax_connections = 40\n${this.options.postgres || ''}`);
     this.postgres = new Part(this, 'postgres', {
       command: () => [path.join(this.dir, 'start-postgres')],
       stopSignal: 'SIGINT',
@@ -600,6 +600,7 @@ export async function startStack(options = {}) {
 //   sim       {args, env, dialect, tag, interval, history: true (24 h first)} for it
 //   config    settings of braidd beside or instead of the usual ones, {'log.level': 'debug'}
 //   env       environment of braidd
+//   postgres  lines for postgresql.conf (a benchmark wants fsync = on)
 //   server    false: neither braidd nor the simulator is started yet (stack.server.start())
 export function withStack(name, options, define) {
   const stack = new Stack(options);

@@ -1,0 +1,101 @@
+// ingest.mjs - how much of what PostgreSQL can take arrives there through broker and server.
+//
+//   node tests/bench/ingest.mjs [--pairs 5] [--metrics 5,20] [--nodes 200] [--quick] [--json]
+//
+// Sparkplug DDATA of 5 and of 20 metrics, as fast as the broker takes them; after each run the bare
+// COPY BINARY rate into a table of the same shape, best of 1, 2 and 4 connections. Every sample that
+// was sent must be in the table. Also: CPU per stored metric by process, without the generator, and
+// what packing did meanwhile.
+
+import { startStack } from '../e2e/lib/stack.mjs';
+import { Load, bareCopy, born, cpuOf, difference, honestPostgres, makeBareTable, median, options, settled,
+  storedSamples, storedUntil, table } from './lib/load.mjs';
+
+const usage = 'node tests/bench/ingest.mjs [--pairs 5] [--metrics 5,20] [--nodes 200] [--samples 2000000] [--quick] [--json]';
+const o = options(usage, { pairs: 5, metrics: '5,20', nodes: 200, samples: 2000000, quick: false, json: false });
+if (o.quick) Object.assign(o, { pairs: Math.min(o.pairs, 3), samples: Math.min(o.samples, 300000), nodes: Math.min(o.nodes, 100) });
+const targets = { 5: { ratio: 0.5, cpu: 3 }, 20: { ratio: 0.6, cpu: 2 } };
+const say = (...words) => o.json || console.log(...words);
+
+// One run: all of it stored, or the shortfall told.
+async function ours(stack, load) {
+  const messages = Math.round(o.samples / load.metrics);
+  const before = await settled(stack);
+  const cpuBefore = cpuOf(stack);
+  const sent = load.run(messages);
+  const doneAt = await storedUntil(stack, before + messages * load.metrics);
+  const report = await sent;
+  const cpu = difference(cpuOf(stack), cpuBefore);
+  const stored = (await storedSamples(stack)) - before;
+  const seconds = ((doneAt ?? Date.now()) - report.from_ms) / 1000;
+  return {
+    sent: report.metrics, stored, seconds, metrics_per_s: stored / seconds, messages_per_s: messages / seconds,
+    generator_us: report.cpu_us_per_metric,
+    cpu_us: Object.fromEntries(Object.entries(cpu).map(([name, s]) => [name, (s * 1e6) / stored])),
+  };
+}
+
+// What packing has taken up of all samples, and what it has not; null while there is none.
+async function packing(stack) {
+  const packed = await stack.metric('braid_pack_samples_total');
+  if (packed === undefined) return null;
+  const stored = await storedSamples(stack);
+  return { packed, stored, share: packed / stored };
+}
+
+async function measure(stack, metrics) {
+  const load = await Load.start(stack, { nodes: o.nodes, metrics });
+  const pairs = [];
+  const shape = await makeBareTable(stack);
+  await born(stack, o.nodes);
+  const countBefore = Number((await stack.sql('SELECT count(*) FROM samples'))[0].count);
+  for (let i = 0; i < o.pairs; i++) {
+    const mine = await ours(stack, load);
+    const bare = await bareCopy(stack, o.samples);
+    pairs.push({ ...mine, bare_per_s: bare.best, ratio: mine.metrics_per_s / bare.best, bare: bare.runs });
+    say(`  ${metrics} per message, pair ${i + 1}: ${Math.round(mine.metrics_per_s)} metrics/s stored, bare COPY ${bare.best} rows/s`);
+  }
+  const backlog = await packing(stack);
+  const rows = Number((await stack.sql('SELECT count(*) FROM samples'))[0].count) - countBefore;
+  await load.stop();
+  const sent = pairs.reduce((sum, p) => sum + p.sent, 0);
+  const of = (pick) => median(pairs.map(pick));
+  const cpu = { braidd: of((p) => p.cpu_us.braidd), mosquitto: of((p) => p.cpu_us.mosquitto), postgres: of((p) => p.cpu_us.postgres) };
+  return {
+    metrics_per_message: metrics, landing: shape, sent, stored: rows, lost: sent - rows,
+    metrics_per_s: of((p) => p.metrics_per_s), messages_per_s: of((p) => p.messages_per_s), bare_per_s: of((p) => p.bare_per_s),
+    ratio: of((p) => p.ratio), cpu_us: cpu, cpu_us_total: cpu.braidd + cpu.mosquitto + cpu.postgres,
+    generator_us: of((p) => p.generator_us), packing: backlog, pairs,
+  };
+}
+
+const stack = await startStack({ devices: 0, postgres: honestPostgres });
+try {
+  const results = [];
+  for (const metrics of o.metrics.split(',').map(Number)) results.push(await measure(stack, metrics));
+  if (o.json) {
+    console.log(JSON.stringify({ bench: 'ingest', results }));
+  } else {
+    const us = (v) => v.toFixed(2);
+    table([
+      ['metrics per message', ...results.map((r) => r.metrics_per_message)],
+      ['messages/s', ...results.map((r) => Math.round(r.messages_per_s))],
+      ['metrics/s stored', ...results.map((r) => Math.round(r.metrics_per_s))],
+      ['bare COPY rows/s (best of 1, 2, 4)', ...results.map((r) => Math.round(r.bare_per_s))],
+      ['stored / bare COPY', ...results.map((r) => r.ratio.toFixed(2))],
+      ['  target at least', ...results.map((r) => targets[r.metrics_per_message]?.ratio ?? '-')],
+      ['us CPU per stored metric: braidd', ...results.map((r) => us(r.cpu_us.braidd))],
+      ['  mosquitto', ...results.map((r) => us(r.cpu_us.mosquitto))],
+      ['  postgres', ...results.map((r) => us(r.cpu_us.postgres))],
+      ['  together', ...results.map((r) => us(r.cpu_us_total))],
+      ['  target at most', ...results.map((r) => targets[r.metrics_per_message]?.cpu ?? '-')],
+      ['  generator (not counted)', ...results.map((r) => us(r.generator_us))],
+      ['sent', ...results.map((r) => r.sent)],
+      ['stored', ...results.map((r) => r.stored)],
+      ['packed / stored', ...results.map((r) => (r.packing ? r.packing.share.toFixed(2) : '-'))],
+      ['landing table', ...results.map((r) => r.landing)],
+    ]);
+  }
+} finally {
+  await stack.stop();
+}
