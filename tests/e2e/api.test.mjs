@@ -5,12 +5,12 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
-import { withStack, sleep, until } from './lib/stack.mjs';
+import { atMost, withStack, sleep, until } from './lib/stack.mjs';
 
 withStack('REST API', { config: { 'http.workers': 8, 'http.trusted_proxies': '127.0.0.1' } }, (stack) => {
 
 const post = (where, body, more) => stack.api('POST', where, body, more);
-const command = (endpoint, body, query = '?wait=5', headers = {}) =>
+const command = (endpoint, body, query = '?wait=20', headers = {}) =>
   post(`/devices/${endpoint}/commands${query}`, body, { headers });
 
 // A device that answers each command as `answers[op]` says; without one it stays silent.
@@ -66,19 +66,23 @@ test('a login gives a guarded cookie; unsafe methods need its CSRF token; log-ou
 
 test('a wrong password is refused, and from the fifth on only after a wait', async () => {
   const from = { headers: { 'x-forwarded-for': '203.0.113.9' }, token: null };
-  for (let i = 0; i < 5; i++) {
+  let wrong = 0;
+  for (;;) { // five, or more where the wait was over before the next one came
     const got = await post('/session', { username: 'admin', password: 'wrong' }, from);
+    if (got.status === 429) break;
     assert.equal(got.status, 401);
     assert.equal(got.body.code, 'bad_credentials');
+    wrong++;
   }
+  assert.ok(wrong >= 5 && wrong < 9, `${wrong} were checked`);
   const slow = await post('/session', { username: 'admin', password: stack.password }, from);
   assert.equal(slow.status, 429);
   assert.ok(Number(slow.headers.get('retry-after')) >= 1);
   await session('admin', stack.password); // from elsewhere: not slowed
-  await sleep(1100);
-  assert.equal((await post('/session', { username: 'admin', password: stack.password }, from)).status, 200);
+  await until(async () =>
+    (await post('/session', { username: 'admin', password: stack.password }, from)).status === 200, 20000);
   const audit = await stack.sql("SELECT count(*)::int AS n FROM audit_log WHERE action = 'login_refused'");
-  assert.equal(audit[0].n, 5);
+  assert.equal(audit[0].n, wrong);
   assert.ok((await stack.metric('braid_logins_total{result="refused"}')) >= 6);
 });
 
@@ -172,10 +176,13 @@ test('history and timeline show what a device sent', async () => {
   assert.ok(list.some((s) => s.series === 'lwm2m:/3303/0/5700' && s.source === 'lwm2m' && s.numeric === true));
   const events = await until(async () => {
     const got = (await stack.api('GET', '/devices/past/timeline?limit=50')).body;
-    return got.items?.length && got;
+    return got.items?.some((e) => e.strand === 'lwm2m' && /regist/i.test(e.text)) && got;
   });
-  assert.ok(events.items.some((e) => e.strand === 'lwm2m' && /regist/i.test(e.text)));
-  const fleet = (await stack.api('GET', '/timeline?limit=1')).body;
+  assert.ok(events.items.every((e) => e.id && e.at && e.text));
+  const fleet = await until(async () => {
+    const got = (await stack.api('GET', '/timeline?limit=1')).body;
+    return got.next && got;
+  });
   assert.equal(fleet.items.length, 1);
   assert.ok(fleet.items[0].endpoint && fleet.next);
   const second = (await stack.api('GET', `/timeline?limit=1&cursor=${encodeURIComponent(fleet.next)}`)).body;
@@ -285,7 +292,7 @@ test('commands that wait take half of the workers at most; the API stays quick',
   await sleep(300);
   const from = Date.now();
   assert.equal((await stack.api('GET', '/fleet')).status, 200);
-  assert.ok(Date.now() - from < 1000);
+  assert.ok(Date.now() - from < atMost(1000));
   const statuses = (await Promise.all(waiting)).map((w) => w.status).sort();
   assert.ok(statuses.every((s) => s === 202 || s === 504), String(statuses));
   assert.ok(statuses.filter((s) => s === 202).length >= 4, String(statuses));
@@ -403,8 +410,8 @@ test('metrics need a login on the main listener and none on their own', async ()
   const own = `http://127.0.0.1:${stack.ports.metrics}`;
   assert.match(await (await fetch(`${own}/metrics`)).text(), /^sparkplug_devices_online \d/m);
   assert.equal((await fetch(`${own}/api/v1/fleet`, { headers: { authorization: `Bearer ${stack.token}` } })).status, 404);
-  assert.ok((await stack.metric('braid_http_seconds_count')) > 10);
-  assert.ok((await stack.metric('braid_http_responses_total{class="4xx"}')) > 10);
+  await until(async () => (await stack.metric('braid_http_seconds_count')) > 10);
+  await until(async () => (await stack.metric('braid_http_responses_total{class="4xx"}')) > 10);
 });
 
 test('without PostgreSQL live state stays readable and the rest answers 503', async () => {

@@ -3,13 +3,13 @@
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { withStack, until } from './lib/stack.mjs';
+import { atMost, withStack, until } from './lib/stack.mjs';
 
 withStack('a small fleet', { devices: 5 }, (stack) => {
 
 const name = (i) => `sim-t-0000${i}`;
 const get = async (endpoint) => (await stack.api('GET', `/devices/${endpoint}`)).body;
-const command = (endpoint, body, wait = 10) =>
+const command = (endpoint, body, wait = 20) =>
   stack.api('POST', `/devices/${endpoint}/commands?wait=${wait}`, body);
 
 test('five devices, both strands of each, one connection each', async () => {
@@ -48,7 +48,8 @@ test('the operator reads, writes, executes and observes', async () => {
   await until(() => get(device).then((d) => d.lwm2m.registered_at > before && d.status === 'online'), 20000,
     'the device really goes away and re-registers');
 
-  const path = (await get(device)).resources.map((r) => r.path).find((p) => /^\/33\d\d\/0\/5700$/.test(p));
+  const path = await until(() => get(device).then((d) =>
+    d.resources.map((r) => r.path).find((p) => /^\/33\d\d\/0\/5700$/.test(p))));
   const observe = await command(device, { op: 'observe', path, attributes: { pmin: 1, pmax: 2 } });
   assert.equal(observe.status, 200, observe.text);
   await until(() => get(device).then((d) => d.observations[0]?.notifies >= 2), 15000, 'it notifies');
@@ -88,7 +89,7 @@ test('break and heal: the sentence changes within a second', async () => {
   const message = await lost;
   const row = message.devices.find((d) => d.endpoint === device);
   assert.match(row.sentence, /^Connection lost .*\(NDEATH\); the LwM2M lifetime runs /);
-  assert.ok(message.at - from < 3000, `took ${message.at - from} ms`);
+  assert.ok(message.at - from < atMost(3000), `took ${message.at - from} ms`);
   const back = seen('online');
   await stack.tell(`heal ${device}`);
   await back;
@@ -102,7 +103,7 @@ test('gap, clock and clash are found and named', async () => {
   await until(() => kinds(a).then((k) => k.includes('rebirth_asked') && k.includes('sequence_gap')), 20000);
   await stack.tell(`break ${b} clock`);
   await until(() => get(b).then((d) => d.metrics.some((m) => m.quality === 'bad_time')), 20000);
-  assert.ok((await kinds(b)).includes('clock'));
+  await until(() => kinds(b).then((k) => k.includes('clock')), 5000, 'the clock on the timeline');
   await stack.tell(`break ${c} clash`);
   await until(() => kinds(c).then((k) => k.includes('identity_clash')), 20000);
   for (const endpoint of [a, b, c]) await stack.tell(`heal ${endpoint}`);

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { root } from './lib/stack.mjs';
+import { atMost, root } from './lib/stack.mjs';
 
 test('p99 from publish to WebSocket frame is under 250 ms with 200 devices at a message a second', async (t) => {
   const { stdout } = await promisify(execFile)(process.execPath,
@@ -15,5 +15,5 @@ test('p99 from publish to WebSocket frame is under 250 ms with 200 devices at a 
   t.diagnostic(JSON.stringify(result));
   assert.ok(result.messages_per_s >= 200, `${result.messages_per_s} messages/s are no such fleet`);
   assert.ok(result.frame_ms.n >= result.sent * 0.5, `${result.frame_ms.n} frames for ${result.sent} messages`);
-  assert.ok(result.frame_ms.p99 < 250, `p99 ${result.frame_ms.p99} ms`);
+  assert.ok(result.frame_ms.p99 < atMost(250), `p99 ${result.frame_ms.p99} ms`);
 });

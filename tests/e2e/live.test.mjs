@@ -4,7 +4,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import WebSocket from 'ws';
-import { withStack, sleep, until } from './lib/stack.mjs';
+import { atMost, withStack, sleep, until } from './lib/stack.mjs';
 
 const LIMIT = 6;
 
@@ -109,9 +109,10 @@ test('frames come at most every 100 ms and join what happened between', async ()
   const frames = [];
   live.socket.on('message', () => frames.push(Date.now()));
   const last = live.next((m) => m.values?.some((v) => v[3] === 199));
+  const from = Date.now();
   for (let i = 0; i < 200; i++) await d.temperature(i);
   await last;
-  const spanned = frames.at(-1) - frames[0];
+  const spanned = frames.at(-1) - from; // not since the first: a busy client reads several at once
   assert.ok(frames.length <= spanned / 80 + 2, `${frames.length} frames in ${spanned} ms`);
   await live.close();
 });
@@ -185,7 +186,7 @@ test('a client that does not read is started over or cut off, and disturbs nobod
       || (await stack.metric('braid_live_resyncs_total')) > resyncs;
   }
   assert.ok(over, 'the slow client was noticed');
-  assert.ok(worst < 3000, `the quick one waited ${worst} ms`);
+  assert.ok(worst < atMost(3000), `the quick one waited ${worst} ms`);
   assert.equal((await stack.api('GET', '/fleet')).status, 200);
   slow.socket.terminate();
   await quick.close();
@@ -198,7 +199,7 @@ test('SIGTERM ends open live views and the server in order', async () => {
   const from = Date.now();
   const end = await stack.server.stop();
   assert.deepEqual(end, { code: 0, signal: null });
-  assert.ok(Date.now() - from < 10000, `${Date.now() - from} ms`);
+  assert.ok(Date.now() - from < atMost(10000), `${Date.now() - from} ms`);
   await live.closed;
   await stack.server.start();
 });

@@ -12,7 +12,7 @@ const verbatim =
   '{"3":{"0":{"0":"IoT Testing Corp","1":"SimDevice-temperature_sensor"}}}}';
 
 const get = async (endpoint) => (await stack.api('GET', `/devices/${endpoint}`)).body;
-const command = (endpoint, body, wait = 5) =>
+const command = (endpoint, body, wait = 20) =>
   stack.api('POST', `/devices/${endpoint}/commands?wait=${wait}`, body);
 
 // A device of few words: answers each command with what `answers` says for its op.

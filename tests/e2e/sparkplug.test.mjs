@@ -5,13 +5,13 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import sparkplugClient from 'sparkplug-client';
 import sparkplugPayload from 'sparkplug-payload';
-import { withStack, until, sleep } from './lib/stack.mjs';
+import { withStack, until } from './lib/stack.mjs';
 
 withStack('Sparkplug', {}, (stack) => {
 const codec = sparkplugPayload.get('spBv1.0');
 
 const get = async (endpoint) => (await stack.api('GET', `/devices/${endpoint}`)).body;
-const command = (endpoint, body, wait = 5) =>
+const command = (endpoint, body, wait = 20) =>
   stack.api('POST', `/devices/${endpoint}/commands?wait=${wait}`, body);
 const metric = (device, series) => device.metrics.find((m) => m.series === series);
 
@@ -102,9 +102,9 @@ test('an edge node made with sparkplug-client appears, reports, is commanded, di
   await until(() => get('npm-edge').then((d) => d.status === 'online'));
   node.stop();
   await until(() => get('npm-edge').then((d) => ['lost', 'offline'].includes(d.status)));
-  const kinds = (await stack.api('GET', '/devices/npm-edge/timeline')).body.items.map((e) => e.kind);
   for (const kind of ['node_born', 'device_born', 'device_dead', 'node_dead', 'rebirth_asked', 'command']) {
-    assert.ok(kinds.includes(kind), `${kind} is on the timeline: ${kinds}`);
+    await until(async () => (await stack.api('GET', '/devices/npm-edge/timeline')).body.items.some((e) => e.kind === kind),
+      5000, `${kind} is on the timeline`);
   }
 });
 
@@ -139,7 +139,7 @@ test('a sequence gap that is filled in time is nothing, one that is not asks for
   await until(() => get('seq-node').then((d) => metric(d, 'spb:/V')?.value === 4));
   assert.equal(node.rebirthsAsked(), 0);
   await node.data(9, 9);
-  await until(() => node.rebirthsAsked() === 1, 8000);
+  await until(() => node.rebirthsAsked() >= 1, 8000);
   const device = await get('seq-node');
   assert.equal(device.sparkplug.state, 'stale');
   assert.match(device.sparkplug.last_rebirth.cause, /sequence/);
@@ -160,7 +160,7 @@ test('a death of an earlier session is ignored', async () => {
 test('data before any birth asks for one, with the cause in words', async () => {
   const node = await handMade('unborn');
   await node.data(7, 1);
-  await until(() => node.rebirthsAsked() === 1);
+  await until(() => node.rebirthsAsked() >= 1);
   assert.match((await get('unborn')).sparkplug.last_rebirth.cause, /birth/);
 });
 
@@ -207,8 +207,10 @@ test('the same node id in two groups is two devices and a recorded clash', async
     metrics: [{ name: 'bdSeq', type: 'Int64', value: 0 }, { name: 'V', type: 'Double', value: 2 }] })));
   await until(() => get('twin~B').then((d) => d.sparkplug?.group === 'B'));
   for (const endpoint of ['twin', 'twin~B']) {
-    const items = (await stack.api('GET', `/devices/${encodeURIComponent(endpoint)}/timeline?kind=identity_clash`)).body.items;
-    assert.equal(items.length, 1, endpoint);
+    const clashes = async () =>
+      (await stack.api('GET', `/devices/${encodeURIComponent(endpoint)}/timeline?kind=identity_clash`)).body.items.length;
+    await until(clashes, 5000, `the clash on the timeline of ${endpoint}`);
+    assert.equal(await clashes(), 1, endpoint);
   }
 });
 
@@ -245,9 +247,8 @@ test('retained messages do not make a device look alive', async () => {
   await stack.server.stop();
   await console.publishAsync('spBv1.0/G9/NBIRTH/ghost', payload, { qos: 1, retain: true });
   await stack.server.start();
-  await sleep(500);
+  await until(async () => (await stack.metric('braid_bad_input_total{reason="retained"}')) >= 1);
   assert.equal((await stack.api('GET', '/devices/ghost')).status, 404);
-  assert.ok((await stack.metric('braid_bad_input_total{reason="retained"}')) >= 1);
   await console.publishAsync('spBv1.0/G9/NBIRTH/ghost', '', { qos: 1, retain: true });
 });
 });

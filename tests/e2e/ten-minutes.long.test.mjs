@@ -7,7 +7,7 @@ import { execFile, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { withStack, until, sleep, root } from './lib/stack.mjs';
+import { atMost, withStack, until, sleep, root } from './lib/stack.mjs';
 import { browser_start } from '../web/tools.mjs';
 
 const sh = promisify(execFile);
@@ -36,7 +36,7 @@ withStack('the first ten minutes', { devices: 5, sim: { history: true } }, (stac
     const took = performance.now() - from;
     clock.push([words, took]);
     t.diagnostic(`${(took / 1000).toFixed(2)} s`);
-    assert.ok(took < ms, `took ${took} ms, may take ${ms}`);
+    assert.ok(took < atMost(ms), `took ${took} ms, may take ${ms} on a machine at ease`);
   });
 
   before(async () => {
@@ -115,7 +115,7 @@ withStack('the first ten minutes', { devices: 5, sim: { history: true } }, (stac
     const healed = performance.now();
     await page.locator('.hero .chip', { hasText: 'Online' }).waitFor();
     t.diagnostic(`said ${broken.toFixed(0)} ms after the cut, online ${(performance.now() - healed).toFixed(0)} ms after the heal`);
-    assert.ok(broken < 2000, `${broken} ms`);
+    assert.ok(broken < atMost(2000), `${broken} ms`);
   });
 
   step('the line of the Connect page, pasted, makes a device', 15000, async () => {
@@ -191,7 +191,7 @@ withStack('the first ten minutes', { devices: 5, sim: { history: true } }, (stac
     const table = [...clock, ['together', total]]
       .map(([words, ms]) => `${(ms / 1000).toFixed(2).padStart(8)} s  ${words}`);
     console.log(`The first ten minutes:\n${table.join('\n')}`);
-    assert.ok(total < 600000);
+    assert.ok(total < atMost(600000));
     assert.deepEqual(complaints, []);
   });
 });

@@ -10,7 +10,7 @@ import path from 'node:path';
 import tls from 'node:tls';
 import WebSocket from 'ws';
 import { LiveClient } from './live.mjs';
-import { Part, freePorts, root } from './stack.mjs';
+import { Part, freePorts, patience, root } from './stack.mjs';
 
 const nginx = ['/usr/sbin/nginx', '/usr/bin/nginx', '/usr/local/sbin/nginx'].find((file) => fs.existsSync(file));
 
@@ -54,7 +54,7 @@ export class Front {
   request(method, where, { headers = {}, body, token = this.stack.token, agent = false, from = '127.0.0.1' } = {}) {
     return new Promise((resolve, reject) => {
       const request = https.request({ host: '127.0.0.1', servername: 'localhost', port: this.port,
-        ca: this.ca, method, path: where, agent, timeout: 20000, localAddress: from,
+        ca: this.ca, method, path: where, agent, timeout: patience(20000), localAddress: from,
         headers: { host: `localhost:${this.port}`, ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers,
           ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }) } }, (response) => {
         const parts = [];
@@ -72,7 +72,7 @@ export class Front {
         });
       });
       request.on('error', reject);
-      request.on('timeout', () => request.destroy(new Error('no answer within 20 s')));
+      request.on('timeout', () => request.destroy(new Error('no answer in time')));
       request.end(body);
     });
   }
@@ -142,7 +142,7 @@ export class Front {
       const options = { host: '127.0.0.1', port: this.port, servername: 'localhost', ca: this.ca };
       const socket = secure ? tls.connect(options, () => socket.write(text)) : net.connect(options, () => socket.write(text));
       let seen = '';
-      socket.setTimeout(5000, () => socket.destroy());
+      socket.setTimeout(patience(5000), () => socket.destroy());
       socket.on('data', (part) => {
         seen += part;
         if (head && seen.includes('\r\n\r\n')) socket.destroy();

@@ -2,6 +2,7 @@
 // waits for the one a test is after.
 
 import WebSocket from 'ws';
+import { patience } from './time.mjs';
 
 export class LiveClient {
   static open(url, token) {
@@ -50,8 +51,8 @@ export class LiveClient {
       const timer = setTimeout(() => {
         this.waiters.delete(waiter);
         const seen = JSON.stringify(this.messages.slice(-5)).slice(0, 2000);
-        reject(new Error(`no such live message within ${ms} ms; last ones: ${seen}`));
-      }, ms);
+        reject(new Error(`no such live message within ${patience(ms)} ms; last ones: ${seen}`));
+      }, patience(ms));
       const waiter = (message) => {
         if (!match(message)) return;
         clearTimeout(timer);

@@ -35,34 +35,13 @@ import { fileURLToPath } from 'node:url';
 import mqtt from 'mqtt';
 import pg from 'pg';
 import { LiveClient } from './live.mjs';
+import { atMost, build, patience, sleep, until } from './time.mjs';
+
+export { atMost, build, patience, sleep, until };
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
-export const build = process.env.BRAID_BUILD || 'release';
 const programs = path.join(root, 'build', build);
 const compose = path.join(root, 'compose');
-const slow = build === 'tsan' ? 4 : build === 'asan' ? 2 : 1; // how much longer things may take
-
-export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-// until(check, ms, what) calls check until it gives something true, and returns that. A check that
-// throws counts as "not yet"; its last error or value is in the message when time is up.
-export async function until(check, ms = 5000, what = '') {
-  const deadline = Date.now() + ms * slow;
-  let last;
-  for (;;) {
-    try {
-      last = await check();
-      if (last) return last;
-    } catch (error) {
-      last = error;
-    }
-    if (Date.now() > deadline) {
-      const seen = last instanceof Error ? last.message : JSON.stringify(last);
-      throw new Error(`not within ${ms * slow} ms: ${what || check}\nlast seen: ${seen}`);
-    }
-    await sleep(25);
-  }
-}
 
 // ---- processes -------------------------------------------------------------------------------
 
@@ -171,9 +150,9 @@ export class Part {
     const { child } = this;
     if (!child) return null;
     const timer = setTimeout(() => {
-      this.complaints.push(`${this.name} did not stop within ${ms * slow} ms of ${this.stopSignal}`);
+      this.complaints.push(`${this.name} did not stop within ${patience(ms)} ms of ${this.stopSignal}`);
       killGroup(child.pid, 'SIGKILL');
-    }, ms * slow);
+    }, patience(ms));
     const end = await this.kill(this.stopSignal);
     clearTimeout(timer);
     this.child = null;
