@@ -6,6 +6,8 @@ SELECT format('CREATE ROLE %I LOGIN', name)
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 \gexec
 ALTER ROLE braid_grafana SET statement_timeout = '15s';
+-- Compiling a query for history costs more than running it.
+ALTER ROLE braid_grafana SET jit = off;
 SELECT 'CREATE DATABASE braid OWNER braid_owner'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'braid')
 \gexec

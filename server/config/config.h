@@ -42,6 +42,10 @@
     X(db_owner_conninfo, s, "db.owner_conninfo", "", 0, 0, "libpq string for migrate")             \
     X(db_pool, i, "db.pool", "8", 1, 64, "Connections for requests")                               \
     X(spool_max_mb, i, "spool.max_mb", "4096", 1, 1048576, "Size limit of the spool file")         \
+    X(history_slot_rows, i, "history.slot_rows", "500000", 1000, 100000000,                        \
+      "Samples that land in one table before it is packed")                                        \
+    X(history_slot_s, i, "history.slot_s", "300", 1, 86400,                                        \
+      "Seconds after which a landing table is packed, full or not")                                \
     X(sparkplug_host_id, s, "sparkplug.host_id", "braid", 0, 0, "Host application id (STATE)")     \
     X(sparkplug_reorder_ms, i, "sparkplug.reorder_ms", "2000", 0, 60000, "Wait for a seq gap")     \
     X(sparkplug_strict, b, "sparkplug.strict", "false", 0, 0, "Refuse short prototype topics")     \

@@ -72,6 +72,10 @@
     X(M_SAMPLES_STORED, 'c', "braid_samples_total", "stage=\"stored\"", "Samples on their way")    \
     X(M_SAMPLES_SPOOLED, 'c', "braid_samples_total", "stage=\"spooled\"", "Samples on their way")  \
     X(M_SAMPLES_REFUSED, 'c', "braid_samples_total", "stage=\"refused\"", "Samples on their way")  \
+    X(M_LANDING_TURNS, 'c', "braid_landing_turns_total", "result=\"turned\"",                       \
+      "Landing tables that were full or old enough")                                               \
+    X(M_LANDING_HELD, 'c', "braid_landing_turns_total", "result=\"none_free\"",                    \
+      "Landing tables that were full or old enough")                                               \
     X(M_DB_UP, 'g', "braid_database_up", "", "1 when the writer is connected")                     \
     X(M_DB_ERRORS, 'c', "braid_database_errors_total", "", "Failed statements")                    \
     X(M_DB_RECONNECTS, 'c', "braid_database_reconnects_total", "", "Reconnects of the writer")     \

@@ -8,14 +8,13 @@
 #include "store/apply.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/json_out.h"
 #include "base/log.h"
 
 #define CONTENT_MAX_BYTES 8192
-#define COPY_SAMPLES      "COPY sample (series_id, ts, value, quality) FROM STDIN (FORMAT binary)"
 #define COPY_TEXTS                                                                                 \
     "COPY text_sample (series_id, ts, kind, value, bytes, quality) FROM STDIN (FORMAT binary)"
 
@@ -149,25 +148,6 @@ enum err apply_puts(struct pg *db, struct metrics *m, const struct put *first, s
 
 /* ---- chunks ---- */
 
-/* claim inserts the chunk's number; *is_new false: it was stored before. */
-static enum err claim(struct pg *db, const struct chunk_view *c, bool *is_new)
-{
-    char writer[24], batch_no[24];
-    struct pg_result *r = NULL;
-    snprintf(writer, sizeof writer, "%" PRIu64, c->writer);
-    snprintf(batch_no, sizeof batch_no, "%" PRIu64, c->batch_no);
-    const struct str params[] = {str_of(writer), str_of(batch_no)};
-    enum err e = pg_prepared(db, "claim",
-                             "INSERT INTO ingest_batch (writer, batch_no) VALUES "
-                             "($1::bigint, $2::bigint) ON CONFLICT DO NOTHING",
-                             params, 2, &r);
-    if (e)
-        return e;
-    *is_new = pg_affected(r) == 1;
-    pg_result_free(r);
-    return ERR_OK;
-}
-
 static enum err copy(struct pg *db, const char *sql, struct str body, uint64_t *stored)
 {
     uint64_t rows = 0;
@@ -223,38 +203,63 @@ static enum err copy_some(struct pg *db, struct metrics *m, const char *sql, con
     return e;
 }
 
-static enum err store_chunk(struct pg *db, struct metrics *m, const struct chunk_view *c, bool slow,
-                            uint64_t *stored)
+static enum err copy_all(struct pg *db, struct metrics *m, const struct chunk_view *c,
+                         const char *samples_sql, bool slow, uint64_t *samples, uint64_t *texts)
 {
-    bool is_new = false;
-    struct str rows = copy_rows(c->samples), texts = copy_rows(c->texts);
-    enum err e = pg_script(db, "BEGIN");
-    *stored = 0;
-    if (!e)
-        e = claim(db, c, &is_new);
-    if (!e && is_new && slow) {
-        if (c->rows)
-            e = copy_some(db, m, COPY_SAMPLES, "sample", &rows, c->rows, stored);
-        if (!e && c->text_rows)
-            e = copy_some(db, m, COPY_TEXTS, "text_sample", &texts, c->text_rows, stored);
-    } else if (!e && is_new) {
-        e = copy(db, COPY_SAMPLES, c->samples, stored);
-        if (!e)
-            e = copy(db, COPY_TEXTS, c->texts, stored);
+    enum err e = ERR_OK;
+    if (!slow) {
+        e = copy(db, samples_sql, c->samples, samples);
+        return e ? e : copy(db, COPY_TEXTS, c->texts, texts);
     }
-    return e ? e : pg_script(db, "COMMIT");
+    struct str rows = copy_rows(c->samples), text_rows = copy_rows(c->texts);
+    if (c->rows)
+        e = copy_some(db, m, samples_sql, "sample", &rows, c->rows, samples);
+    if (!e && c->text_rows)
+        e = copy_some(db, m, COPY_TEXTS, "text_sample", &text_rows, c->text_rows, texts);
+    return e;
 }
 
-enum err apply_chunk(struct pg *db, struct metrics *m, const struct chunk_view *c, uint64_t *stored)
+static enum err store_chunk(struct pg *db, struct metrics *m, struct landing *l,
+                            const struct chunk_view *c, bool slow, uint64_t *stored)
 {
-    enum err e = store_chunk(db, m, c, false, stored);
+    bool is_new = false;
+    int slot = -1;
+    uint64_t samples = 0, texts = 0;
+    enum err e = pg_script(db, "BEGIN");
     if (!e)
-        return ERR_OK;
-    metric_add(m, M_DB_ERRORS, 1);
-    bool content = is_content(db);
-    give_up(db);
-    if (!content || !pg_is_ok(db))
-        return ERR_DB;
-    e = store_chunk(db, m, c, true, stored);
-    return e ? give_up(db) : ERR_OK;
+        e = landing_claim(db, c->writer, c->batch_no, &is_new, &slot);
+    if (!e && is_new)
+        e = copy_all(db, m, c, landing_copy_sql(slot), slow, &samples, &texts);
+    if (!e)
+        e = pg_script(db, "COMMIT");
+    if (e)
+        return e;
+    landing_added(l, slot, samples);
+    *stored = samples + texts;
+    return ERR_OK;
+}
+
+/* The chunk is committed whatever becomes of the turn: the next one tries it again. */
+static void turn(struct pg *db, struct metrics *m, struct landing *l)
+{
+    if (landing_due(l) <= clock_mono_ms() && landing_turn(l, db, m))
+        log_warn("landing.turn", KV("reason", pg_error(db)));
+}
+
+enum err apply_chunk(struct pg *db, struct metrics *m, struct landing *l,
+                     const struct chunk_view *c, uint64_t *stored)
+{
+    enum err e = store_chunk(db, m, l, c, false, stored);
+    if (e) {
+        metric_add(m, M_DB_ERRORS, 1);
+        bool content = is_content(db);
+        give_up(db);
+        if (!content || !pg_is_ok(db))
+            return ERR_DB;
+        e = store_chunk(db, m, l, c, true, stored);
+    }
+    if (e)
+        return give_up(db);
+    turn(db, m, l);
+    return ERR_OK;
 }

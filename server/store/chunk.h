@@ -15,7 +15,7 @@
 struct chunk_view {
     uint64_t writer, batch_no; /* unique together; below 2^63 */
     uint32_t rows, text_rows;
-    struct str samples, texts; /* COPY bodies of tables sample and text_sample; "" if no rows */
+    struct str samples, texts; /* COPY bodies for landing_N and text_sample; "" if no rows */
 };
 
 struct chunk {

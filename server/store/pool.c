@@ -83,7 +83,8 @@ static enum err connect_slot(struct pool *p, struct slot *s)
         return ERR_DB;
     pthread_mutex_unlock(&p->lock);
     enum err e = pg_connect(p->conninfo, "braidd", &db);
-    if (!e && pg_set_timeout(db, REQUEST_TIMEOUT_MS))
+    /* compiling a query for history costs more than running it */
+    if (!e && (pg_set_timeout(db, REQUEST_TIMEOUT_MS) || pg_script(db, "SET jit = off")))
         e = ERR_DB;
     pthread_mutex_lock(&p->lock);
     if (e) {

@@ -60,6 +60,7 @@ struct writer {
     struct spool *spool; /* NULL: none */
     struct put *hand;
     size_t n_hand;
+    struct landing landing;
     struct chunk chunk;
     struct chunk_view view; /* of `chunk`; rows + text_rows > 0: it is in the hand */
     struct batch_done *chunk_done, **chunk_done_end;
@@ -106,6 +107,7 @@ static void go_down(struct writer *w)
 static void go_up(struct writer *w, struct pg *db)
 {
     w->db = db;
+    landing_forget(&w->landing);
     set_up(w, true);
     w->next_housekeeping_ms = clock_mono_ms() + HOUSEKEEPING_MS;
     log_info("store.up", KI("spooled_bytes", w->spool ? spool_bytes(w->spool) : 0));
@@ -184,7 +186,7 @@ static void puts_to_db(struct writer *w)
 static void chunk_to_db(struct writer *w)
 {
     uint64_t stored = 0;
-    if (apply_chunk(w->db, w->metrics, &w->view, &stored)) {
+    if (apply_chunk(w->db, w->metrics, &w->landing, &w->view, &stored)) {
         go_down(w);
         return;
     }
@@ -292,7 +294,7 @@ static enum err replay_chunk(struct writer *w, struct str payload)
     enum err e = chunk_decode(payload, &c);
     if (e)
         return replay_oddity(w, payload, e);
-    e = apply_chunk(w->db, w->metrics, &c, &stored);
+    e = apply_chunk(w->db, w->metrics, &w->landing, &c, &stored);
     metric_add(w->metrics, M_SAMPLES_STORED, (int64_t)stored);
     return e;
 }
@@ -369,6 +371,8 @@ static uint64_t next_deadline(const struct writer *w, uint64_t now)
         return 0;
     if (w->hand || chunk_in_hand(w))
         at = earlier(at, w->retry_ms);
+    if (w->db)
+        at = earlier(at, landing_due(&w->landing));
     if (w->puts && !w->hand)
         at = earlier(at, w->next_group_ms);
     if (w->n_batches && !chunk_in_hand(w))
@@ -481,6 +485,9 @@ static bool collect(struct writer *w)
 static void keep_house(struct writer *w)
 {
     uint64_t now = clock_mono_ms();
+    if (w->db && landing_due(&w->landing) <= now && landing_turn(&w->landing, w->db, w->metrics) &&
+        !pg_is_ok(w->db))
+        go_down(w);
     if (now < w->next_housekeeping_ms)
         return;
     w->next_housekeeping_ms = now + HOUSEKEEPING_MS;
@@ -571,6 +578,7 @@ static enum err init(struct writer *w, const struct config *c)
     w->since_ms = clock_utc_ms();
     w->next_housekeeping_ms = clock_mono_ms() + HOUSEKEEPING_MS;
     buf_init(&w->scratch, RECORD_MAX_BYTES);
+    landing_init(&w->landing, c->history_slot_rows, c->history_slot_s);
     w->conninfo = strdup(c->db_conninfo);
     enum err e = w->conninfo ? chunk_init(&w->chunk) : ERR_NOMEM;
     if (!e)

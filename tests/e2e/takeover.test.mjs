@@ -68,7 +68,7 @@ withStack('take-over', { devices: count }, (stack) => {
     await sleep(1000);
     const [{ gap }] = await stack.sql(
       `SELECT max(extract(epoch FROM next - ts) * 1000)::int AS gap
-         FROM (SELECT ts, lead(ts) OVER (ORDER BY ts) AS next FROM sample
+         FROM (SELECT ts, lead(ts) OVER (ORDER BY ts) AS next FROM samples
                 WHERE ts BETWEEN to_timestamp($1) AND to_timestamp($2)) steps`,
       [died / 1000 - 2, right / 1000 + 1]);
     t.diagnostic(`ready ${served - died} ms after the kill`);

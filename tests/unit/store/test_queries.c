@@ -48,7 +48,7 @@ static int fresh(void **state)
 {
     (void)state;
     return pg_fixture_sql(&server,
-                          "TRUNCATE device, sample, text_sample, id_floor, app_user, api_token, "
+                          "TRUNCATE device, landing_0, text_sample, id_floor, app_user, api_token, "
                           "audit_log CASCADE;"
                           "INSERT INTO device (id, endpoint, status, created_at) VALUES "
                           "(1, 'one', 'online', '2026-01-01'), (2, 'two', 'lost', '2026-01-01')")
@@ -272,9 +272,10 @@ static void short_history_is_raw(void **state)
     (void)state;
     sql("INSERT INTO series (id, device_id, source, key, datatype, unit) VALUES "
         "(1, 1, 'lwm2m', 'lwm2m:/3303/0/5700', 'float', 'Cel');"
-        "INSERT INTO sample (series_id, ts, value, quality) SELECT 1, at_ms(1700000000000 + i * "
+        "INSERT INTO landing_0 (series_id, ts, value, quality) SELECT 1, at_ms(1700000000000 + i * "
         "1000), i / 4.0, 0 FROM generate_series(0, 9) AS i;"
-        "INSERT INTO sample (series_id, ts, value, quality) VALUES (2, at_ms(1700000000000), 99, "
+        "INSERT INTO landing_0 (series_id, ts, value, quality) VALUES (2, at_ms(1700000000000), "
+        "99, "
         "0), (1, at_ms(1700000010000), 'NaN', 3)");
     const struct json_node *h = history("lwm2m:/3303/0/5700", T0, T0 + 60000, 500);
     assert_int_equal(number(json_get(h, "bucket_ms")), 0);
@@ -295,10 +296,10 @@ static void long_history_keeps_every_peak(void **state)
     (void)state;
     sql("INSERT INTO series (id, device_id, source, key, datatype) VALUES "
         "(1, 1, 'sparkplug', 'spb:/T', 'Double');"
-        "INSERT INTO sample (series_id, ts, value, quality) SELECT 1, at_ms(1700000000000 + i * "
+        "INSERT INTO landing_0 (series_id, ts, value, quality) SELECT 1, at_ms(1700000000000 + i * "
         "1000), CASE i WHEN 4321 THEN 1000 WHEN 1234 THEN -1000 ELSE i % 10 END, 0 "
         "FROM generate_series(0, 9999) AS i;"
-        "INSERT INTO sample (series_id, ts, value, quality) VALUES "
+        "INSERT INTO landing_0 (series_id, ts, value, quality) VALUES "
         "(1, at_ms(1700000000500), 'NaN', 3), (1, at_ms(1700000000600), 'Infinity', 0)");
     const struct json_node *h = history("spb:/T", T0, T0 + 10000000, 100);
     assert_int_equal(number(json_get(h, "bucket_ms")), 100000);
@@ -341,9 +342,9 @@ static void a_day_at_one_hertz_is_quick_among_many_series(void **state)
     (void)state;
     sql("INSERT INTO series (id, device_id, source, key, datatype) VALUES "
         "(7, 1, 'sparkplug', 'spb:/fast', 'Double');"
-        "INSERT INTO sample (series_id, ts, value, quality) SELECT s, at_ms(1700000000000 + i * "
+        "INSERT INTO landing_0 (series_id, ts, value, quality) SELECT s, at_ms(1700000000000 + i * "
         "1000), i, 0 FROM generate_series(0, 86399) AS i, generate_series(5, 8) AS s;"
-        "ANALYZE sample");
+        "ANALYZE landing_0");
     uint64_t best = UINT64_MAX;
     for (int i = 0; i < 3; i++) {
         uint64_t start = clock_mono_us();

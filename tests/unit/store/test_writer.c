@@ -17,6 +17,7 @@
 
 static struct pg_fixture server;
 static struct metrics *metrics;
+static int64_t slot_rows, slot_s;
 static char data_dir[64];
 
 /* ---- helpers ---- */
@@ -44,12 +45,19 @@ static int fresh(void **state)
 {
     (void)state;
     metrics = metrics_new();
+    slot_rows = 500000;
+    slot_s = 300;
     snprintf(data_dir, sizeof data_dir, "/tmp/braid-data-XXXXXX");
     if (!server.pid && !pg_fixture_start(&server))
         return -1;
     return metrics && mkdtemp(data_dir) &&
-                   pg_fixture_sql(&server, "TRUNCATE device, sample, text_sample, ingest_batch, "
-                                           "poisoned, id_floor CASCADE")
+                   pg_fixture_sql(&server,
+                                  "TRUNCATE device, landing_0, landing_1, landing_2, landing_3, "
+                                  "landing_4, landing_5, landing_6, landing_7, "
+                                  "text_sample, ingest_batch, poisoned, id_floor CASCADE; "
+                                  "UPDATE landing_slot SET state = 'free', turn = 0; "
+                                  "UPDATE landing_slot SET state = 'open', turn = 1, "
+                                  "opened_at = now() WHERE slot = 0")
                ? 0
                : -1;
 }
@@ -65,8 +73,11 @@ static int tidy(void **state)
 static struct writer *start_with(const char *dir, int64_t spool_mb)
 {
     struct writer *w = NULL;
-    struct config c = {
-        .db_conninfo = server.app, .data_dir = (char *)dir, .spool_max_mb = spool_mb};
+    struct config c = {.db_conninfo = server.app,
+                       .data_dir = (char *)dir,
+                       .spool_max_mb = spool_mb,
+                       .history_slot_rows = slot_rows,
+                       .history_slot_s = slot_s};
     assert_int_equal(writer_start(&c, metrics, &w), ERR_OK);
     return w;
 }
@@ -541,6 +552,76 @@ static void without_a_spool_work_waits_in_memory(void **state)
     assert_int_equal(t.last, ERR_CLOSED);
 }
 
+static void full_landing_tables_are_closed_in_turn(void **state)
+{
+    (void)state;
+    slot_rows = 1000;
+    struct writer *w = start();
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(put_samples(w, 1000 * i, 1000), ERR_OK);
+        assert_true(until_equal(COUNT, 1000 * (i + 1), 10));
+    }
+    /* the ring is full: the last one goes on */
+    assert_int_equal(ask("SELECT count(*) FROM landing_slot WHERE state = 'closed'"), 7);
+    assert_int_equal(ask("SELECT count(*) FROM landing_slot WHERE state = 'open'"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM landing_7"), 5000);
+    assert_int_equal(ask("SELECT turn FROM landing_slot WHERE state = 'open'"), 8);
+    assert_int_equal(metric_get(metrics, M_LANDING_TURNS), 7);
+    assert_true(metric_get(metrics, M_LANDING_HELD) > 0);
+    assert_true(pg_fixture_sql(&server, "UPDATE landing_slot SET state = 'packed', packed_at = "
+                                        "now() - interval '1 hour' WHERE slot IN (2, 3)"));
+    assert_int_equal(ask(COUNT), 10000); /* what is packed is not read twice */
+    assert_int_equal(ask("SELECT landing_clean()"), 2);
+    assert_true(until_equal("SELECT slot FROM landing_slot WHERE state = 'open'", 2, 10));
+    writer_stop(w);
+    w = start(); /* a later process finds out how full the open one is */
+    assert_int_equal(put_samples(w, 12000, 500), ERR_OK);
+    assert_int_equal(put_samples(w, 12500, 500), ERR_OK);
+    assert_true(until_equal("SELECT slot FROM landing_slot WHERE state = 'open'", 3, 10));
+    writer_stop(w);
+    assert_int_equal(ask(COUNT), 11000);
+}
+
+static void an_old_landing_table_is_closed_if_it_has_rows(void **state)
+{
+    (void)state;
+    slot_s = 1;
+    struct writer *w = start();
+    process_sleep_ms(1200);
+    assert_int_equal(ask("SELECT slot FROM landing_slot WHERE state = 'open'"), 0);
+    assert_int_equal(put_samples(w, 0, 10), ERR_OK);
+    assert_true(until_equal("SELECT slot FROM landing_slot WHERE state = 'open'", 1, 10));
+    process_sleep_ms(1200);
+    assert_int_equal(ask("SELECT slot FROM landing_slot WHERE state = 'open'"), 1);
+    assert_int_equal(put_samples(w, 10, 10), ERR_OK);
+    assert_true(until_equal("SELECT slot FROM landing_slot WHERE state = 'open'", 2, 10));
+    writer_stop(w);
+    assert_int_equal(ask(COUNT), 20);
+}
+
+static void samples_go_to_the_table_that_is_open_whoever_opened_it(void **state)
+{
+    (void)state;
+    struct writer *w = start();
+    assert_int_equal(put_samples(w, 0, 10), ERR_OK);
+    assert_true(until_equal(COUNT, 10, 5));
+    struct pg *other = NULL;
+    assert_int_equal(pg_connect(server.app, "test", &other), ERR_OK);
+    assert_int_equal(pg_script(other, "BEGIN; SELECT landing_rotate()"), ERR_OK);
+    assert_int_equal(put_samples(w, 10, 10), ERR_OK); /* waits for the turn */
+    process_sleep_ms(400);
+    assert_int_equal(ask(COUNT), 10);
+    assert_int_equal(pg_script(other, "COMMIT"), ERR_OK);
+    assert_true(until_equal("SELECT count(*) FROM landing_1", 10, 5));
+    assert_int_equal(pg_script(other, "SELECT landing_rotate()"), ERR_OK);
+    assert_int_equal(put_samples(w, 20, 10), ERR_OK);
+    assert_true(until_equal("SELECT count(*) FROM landing_2", 10, 5));
+    pg_close(other);
+    writer_stop(w);
+    assert_int_equal(ask("SELECT count(*) FROM landing_0"), 10);
+    assert_int_equal(metric_get(metrics, M_SAMPLES_REFUSED), 0);
+}
+
 static void two_processes_cannot_share_a_spool(void **state)
 {
     (void)state;
@@ -571,6 +652,9 @@ int main(void)
         T(a_full_spool_refuses_samples_first_and_says_so),
         T(completions_come_only_after_the_commit),
         T(without_a_spool_work_waits_in_memory),
+        T(full_landing_tables_are_closed_in_turn),
+        T(an_old_landing_table_is_closed_if_it_has_rows),
+        T(samples_go_to_the_table_that_is_open_whoever_opened_it),
         T(two_processes_cannot_share_a_spool),
     };
     return cmocka_run_group_tests(tests, start_server, remove_server);

@@ -1,0 +1,43 @@
+/* landing.h - which landing table takes the samples now, and when it is the turn of the next.
+ *
+ * The tables are a ring (migrations/0010): the writer fills the open one and turns to a free one
+ * when it has slot_rows rows or is slot_s old; the packer empties the closed ones.  What is open is
+ * PostgreSQL's word alone: every transaction that adds rows asks again and holds the answer with a
+ * lock, so that a process that lingers after a take-over cannot add to a table that is closed.
+ * What is remembered here only serves to know when it is time to turn. */
+#ifndef BRAID_STORE_LANDING_H
+#define BRAID_STORE_LANDING_H
+
+#include "metrics/metrics.h"
+#include "port/pg.h"
+
+#define LANDING_SLOTS 8
+
+struct landing {
+    int64_t slot_rows;
+    uint64_t slot_ms;
+    int slot;           /* the open one when we last heard, -1: not known */
+    int64_t rows;       /* in it: exact below slot_rows */
+    uint64_t opened_ms; /* monotonic */
+    uint64_t retry_ms;  /* not before this */
+};
+
+void landing_init(struct landing *l, int64_t slot_rows, int64_t slot_s);
+/* landing_forget: the connection is a new one, what was known may be wrong. */
+void landing_forget(struct landing *l);
+/* landing_claim is the first statement of a transaction that stores batch `batch_no` of `writer`:
+ * *is_new tells whether it is not in yet, *slot which table takes it until the commit. */
+MUST_CHECK enum err landing_claim(struct pg *db, uint64_t writer, uint64_t batch_no, bool *is_new,
+                                  int *slot);
+/* landing_copy_sql is the COPY statement of a slot's table. */
+const char *landing_copy_sql(int slot);
+/* landing_added notes a commit of `rows` rows into `slot`. */
+void landing_added(struct landing *l, int slot, uint64_t rows);
+/* landing_due: when landing_turn has something to do, monotonic ms; UINT64_MAX: not before the next
+ * row. */
+uint64_t landing_due(const struct landing *l);
+/* landing_turn, between two transactions, turns to the next table if it is due.  When it fails or
+ * no table is free it is due again in a second. */
+MUST_CHECK enum err landing_turn(struct landing *l, struct pg *db, struct metrics *m);
+
+#endif
