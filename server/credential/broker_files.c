@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_LIMIT  ((size_t)256 << 20)
@@ -86,7 +87,7 @@ static bool write_all(int fd, struct str s)
     return true;
 }
 
-/* Whole or not at all.  The folder's group (setgid) lets the broker read it. */
+/* Whole or not at all.  The folder's group (setgid) lets the broker read it, whatever our umask. */
 static enum err replace(const char *path, struct str content)
 {
     char fresh[PATH_SIZE];
@@ -95,7 +96,7 @@ static enum err replace(const char *path, struct str content)
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
         return complain(fresh, ERR_IO);
-    bool ok = write_all(fd, content) && fsync(fd) == 0;
+    bool ok = fchmod(fd, 0640) == 0 && write_all(fd, content) && fsync(fd) == 0;
     ok = close(fd) == 0 && ok && rename(fresh, path) == 0;
     return ok ? ERR_OK : complain(path, ERR_IO);
 }
