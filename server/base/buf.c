@@ -48,6 +48,14 @@ static bool reserve(struct buf *b, size_t n)
     return true;
 }
 
+char *buf_room(struct buf *b, size_t n)
+{
+    if (!reserve(b, n))
+        return NULL;
+    b->n += n;
+    return b->p + b->n - n;
+}
+
 void buf_put(struct buf *b, const void *bytes, size_t n)
 {
     if (!n || !reserve(b, n))

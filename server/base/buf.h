@@ -20,6 +20,8 @@ void buf_fini(struct buf *b);
 void buf_reset(struct buf *b); /* keeps the memory, clears n and err */
 
 void buf_put(struct buf *b, const void *bytes, size_t n);
+/* buf_room appends n bytes that the caller fills in before the next call; NULL on error. */
+char *buf_room(struct buf *b, size_t n);
 void buf_str(struct buf *b, struct str s);
 void buf_puts(struct buf *b, const char *text);
 void buf_putc(struct buf *b, char c);
