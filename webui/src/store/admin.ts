@@ -3,23 +3,13 @@
 import { signal } from '@preact/signals';
 import { api } from '../api';
 import type { Connect, Role, Token, User } from '../types';
-import { toast, toast_error } from './ui';
+import { attempt, toast } from './ui';
 
 export const connect_info = signal<Connect | null>(null);
 export const users = signal<User[] | null>(null);
 export const tokens = signal<Token[] | null>(null);
 /** The token just made: the server shows it once, and so do we. */
 export const fresh_token = signal<Token | null>(null);
-
-async function attempt(work: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await work();
-    return true;
-  } catch (e) {
-    toast_error(e);
-    return false;
-  }
-}
 
 export async function connect_open(): Promise<void> {
   if (connect_info.peek()) return;

@@ -4,22 +4,12 @@
 import { signal } from '@preact/signals';
 import { api } from '../api';
 import type { Bundle, CredentialKind, Credentials, Stranger } from '../types';
-import { toast, toast_error } from './ui';
+import { attempt, toast } from './ui';
 
 export const credentials = signal<Credentials | null>(null);
 export const strangers = signal<Stranger[] | null>(null);
 /** Just issued: shown once. */
 export const bundle = signal<Bundle | null>(null);
-
-async function attempt(work: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await work();
-    return true;
-  } catch (e) {
-    toast_error(e);
-    return false;
-  }
-}
 
 export async function credentials_read(endpoint: string): Promise<void> {
   credentials.value = null;

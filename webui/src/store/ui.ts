@@ -14,6 +14,8 @@ export const system_dark = signal(dark_query.matches);
 
 const narrow_query = matchMedia('(max-width: 719px)');
 export const narrow = signal(narrow_query.matches);
+const compact_query = matchMedia('(max-width: 1119px)');
+export const compact = signal(compact_query.matches);
 
 export function theme_is_dark(): boolean {
   return theme.value === 'auto' ? system_dark.value : theme.value === 'dark';
@@ -37,6 +39,27 @@ export function toast(kind: Toast['kind'], text: string, code: string | null = n
   const id = next_toast++;
   toasts.value = [...toasts.value.slice(-3), { id, kind, text, code }];
   setTimeout(() => toast_close(id), kind === 'ok' ? 3000 : 9000);
+}
+
+/** attempt does the work and tells what went wrong; true if nothing did. */
+export async function attempt(work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (e) {
+    toast_error(e);
+    return false;
+  }
+}
+
+/** save_file hands a text made here to the browser as a download. */
+export function save_file(name: string, type: string, parts: string[]): void {
+  const url = URL.createObjectURL(new Blob(parts, { type }));
+  const a = document.createElement('a');
+  a.href = url;
+  a.download = name;
+  a.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
 export function error_of(e: unknown): ApiError {
@@ -71,10 +94,10 @@ export function ui_start(): void {
   setInterval(() => (now.value = server_now()), 1000);
   dark_query.addEventListener('change', (e) => (system_dark.value = e.matches));
   narrow_query.addEventListener('change', (e) => (narrow.value = e.matches));
+  compact_query.addEventListener('change', (e) => (compact.value = e.matches));
   effect(() => {
     const root = document.documentElement;
-    if (theme.value === 'auto') delete root.dataset.theme;
-    else root.dataset.theme = theme.value;
+    root.dataset.theme = theme_is_dark() ? 'dark' : 'light';
     localStorage.setItem('braid.theme', theme.value);
   });
 }

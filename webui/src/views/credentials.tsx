@@ -16,19 +16,13 @@ import {
   type StandingVerb,
 } from '../store/credentials';
 import { may_admin } from '../store/session';
+import { save_file } from '../store/ui';
 import type { Bundle, CredentialKind } from '../types';
 import { Age, CodeLine, Quiet } from '../ui/bits';
 import { Confirm, Dialog } from '../ui/dialog';
 
 function download(b: Bundle): void {
-  const url = URL.createObjectURL(
-    new Blob([JSON.stringify(b, null, 2), '\n'], { type: 'application/json' }),
-  );
-  const a = document.createElement('a');
-  a.href = url;
-  a.download = `${b.endpoint}.json`;
-  a.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  save_file(`${b.endpoint}.json`, 'application/json', [JSON.stringify(b, null, 2), '\n']);
 }
 
 export function BundleDialog() {
@@ -94,10 +88,7 @@ export function AddDevice() {
         </label>
         <label class="field">
           <span>Connects with</span>
-          <select
-            value={kind}
-            onChange={(e) => set_kind(e.currentTarget.value as CredentialKind)}
-          >
+          <select value={kind} onChange={(e) => set_kind(e.currentTarget.value as CredentialKind)}>
             <option value="certificate">a certificate</option>
             <option value="password">a password</option>
           </select>
@@ -212,9 +203,7 @@ export function DeviceAccess({ endpoint, standing }: { endpoint: string; standin
   return (
     <section class="card" aria-label="Access">
       <details onToggle={(e) => e.currentTarget.open && void credentials_read(endpoint)}>
-        <summary>
-          Access {!active && <span class="tag tag-note">{standing}</span>}
-        </summary>
+        <summary>Access {!active && <span class="tag tag-note">{standing}</span>}</summary>
         <List endpoint={endpoint} />
         <p>
           {active && (
