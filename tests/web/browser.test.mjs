@@ -68,6 +68,9 @@ for (const scheme of ['light', 'dark']) {
         [DEVICE, '.plot canvas'],
         ['/devices/sim-demo-00005', '.tree .line'],
         ['/devices/sim-demo-00006', '.tree .line'],
+        ['/?tag=site:oslo', '.picked'],
+        ['/groups', '.plain-list li'],
+        ['/audit', '.audit-row'],
         ['/timeline', '.event'],
         ['/connect', '.codeline'],
         ['/admin', '.plain-list li'],
@@ -335,6 +338,232 @@ test('a viewer sees all and may press nothing', async (t) => {
     true,
   );
   assert.equal(await page.getByRole('link', { name: 'Account' }).count(), 1);
+});
+
+// ---- tags, groups and the audit log
+
+const box = (page, n) =>
+  page.getByRole('checkbox', { name: `Select sim-demo-0000${n}`, exact: true });
+const chosen = (page) => page.locator('.bulk b').innerText();
+
+test('devices are narrowed by tag and group, and the view can be sent as an address', async (t) => {
+  const page = await open(t);
+  await sign_in(page);
+  await page.getByRole('combobox', { name: 'Tag' }).fill('site=oslo');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('.table-body .row').length === 4);
+  await page.locator('.row', { hasText: 'sim-demo-00002' }).getByText('north').click();
+  await page.waitForFunction(() => document.querySelectorAll('.table-body .row').length === 1);
+  const address = page.url();
+  assert.match(address, /\?tag=site:oslo&group=north$/);
+  await page.getByRole('button', { name: 'Remove site=oslo' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('.table-body .row').length === 3);
+  await page.goto(address);
+  await page.waitForFunction(() => document.querySelectorAll('.table-body .row').length === 1);
+  await page.getByRole('combobox', { name: 'Tag' }).fill('colour');
+  await page.keyboard.press('Enter');
+  await page.getByRole('alert').filter({ hasText: 'No device has the tag colour' }).waitFor();
+  await page.goto(`${mock.url}/?tag=site:oslo&status=never`);
+  await page.getByText('No device matches among never with tag site=oslo').waitFor();
+  assert.deepEqual(page.complaints, []);
+});
+
+test('tags that cannot be read are not shown as “no device”', async (t) => {
+  const page = await open(t);
+  await sign_in(page, '/timeline');
+  await page.route('**/api/v1/labels?*', (route) => route.abort());
+  await page.goto(`${mock.url}/?tag=site:oslo`);
+  await page.getByRole('alert').filter({ hasText: 'could not be read' }).waitFor();
+  assert.equal(await page.getByText('No device matches').count(), 0);
+  await page.unroute('**/api/v1/labels?*');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('.table-body .row').length === 4);
+});
+
+test('rows are chosen by mouse and by keys, ranges with shift', async (t) => {
+  const page = await open(t);
+  await sign_in(page);
+  await box(page, 2).click();
+  await box(page, 5).click({ modifiers: ['Shift'] });
+  assert.equal(await chosen(page), '4 selected');
+  await box(page, 3).focus();
+  await page.keyboard.press('Space');
+  assert.equal(await chosen(page), '3 selected');
+  await page.getByRole('button', { name: 'Clear' }).click();
+  await page.locator('.bulk').waitFor({ state: 'detached' });
+  await page.evaluate(() => document.activeElement?.blur());
+  for (const key of ['j', 'x', 'j', 'j', 'X']) await page.keyboard.press(key);
+  assert.equal(await chosen(page), '3 selected');
+  await page.getByRole('button', { name: 'Select all 40' }).click();
+  assert.equal(await chosen(page), '40 selected');
+  await page.getByRole('link', { name: /Lost/ }).click();
+  await page.getByText('not shown').waitFor();
+  assert.match(page.url(), /status=lost/, 'a click on a box opens nothing');
+});
+
+test('many are edited at once, each has its outcome, and the log says old and new', async (t) => {
+  const page = await open(t);
+  await sign_in(page);
+  for (const n of [4, 5, 6]) await box(page, n).click();
+  const gone = mock.world.devices.get('sim-demo-00006');
+  mock.world.devices.delete('sim-demo-00006');
+  t.after(() => mock.world.devices.set('sim-demo-00006', gone));
+  await page.getByRole('button', { name: 'Tags and groups' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('button', { name: 'Apply to 3 devices' }).click();
+  await dialog.getByRole('alert').filter({ hasText: 'Say what' }).waitFor();
+  await dialog.getByLabel('Set tags').fill('site=bergen');
+  await dialog.getByRole('button', { name: /^line/ }).click();
+  await dialog.getByRole('combobox', { name: 'Join a group' }).fill('coast');
+  await page.keyboard.press('Enter');
+  await dialog.getByRole('button', { name: 'Apply to 3 devices' }).click();
+  await dialog.getByText('2 changed · 0 unchanged · 1 failed').waitFor();
+  const first = await dialog.locator('.outcomes li').first().innerText();
+  assert.match(first, /sim-demo-00006\s+There is no such device. not_found/);
+  await dialog.getByRole('button', { name: 'Select only the failed' }).click();
+  assert.equal(await chosen(page), '1 selected');
+  await page.getByRole('button', { name: 'Clear' }).click();
+  const row = page.locator('.row', { hasText: 'sim-demo-00005' });
+  await row.getByText('site=bergen').waitFor();
+  await row.getByText('coast').waitFor();
+  assert.equal(await row.locator('.lchip', { hasText: 'line=' }).count(), 0);
+  await page.getByRole('link', { name: 'Audit' }).click();
+  const entry = page.locator('.audit-row', { hasText: 'sim-demo-00005' }).first();
+  assert.match(
+    (await entry.innerText()).replace(/\s+/g, ' '),
+    /Tags and groups sim-demo-00005 .*tag site rome → bergen tag line 2 group coast added/,
+  );
+  await entry.getByRole('link', { name: 'sim-demo-00005' }).click();
+  await page.waitForURL('**/devices/sim-demo-00005');
+  assert.deepEqual(page.complaints, []);
+});
+
+test('groups are made, opened, renamed and deleted; a stale rename is refused in words', async (t) => {
+  const page = await open(t);
+  await sign_in(page, '/groups');
+  await page.getByLabel('New group').fill('south');
+  await page.getByRole('button', { name: 'Make group' }).click();
+  const line_of = (name) => page.locator('.plain-list li', { hasText: name });
+  await line_of('south').getByText('0 devices').waitFor();
+  await page.getByLabel('New group').fill('south');
+  await page.getByRole('button', { name: 'Make group' }).click();
+  await page.locator('.toast-bad', { hasText: 'This name is taken' }).waitFor();
+  const rename = async (from, to) => {
+    await page.getByRole('button', { name: `Rename ${from}` }).click();
+    await page.getByRole('dialog').getByLabel('Name').fill(to);
+  };
+  await rename('south', 'Süd 1');
+  mock.state.labels.groups.get('south').version = '9';
+  await page.keyboard.press('Enter');
+  await page.locator('.toast-bad', { hasText: 'was changed meanwhile' }).waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  await rename('south', 'Süd 1');
+  await page.keyboard.press('Enter');
+  await line_of('Süd 1').waitFor();
+  await page.getByRole('button', { name: 'Delete Süd 1' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Keep' }).click();
+  await page.getByRole('button', { name: 'Delete Süd 1' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await line_of('Süd 1').waitFor({ state: 'detached' });
+  await page.getByRole('link', { name: 'north' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('.table-body .row').length === 3);
+  assert.match(page.url(), /\?group=north$/);
+});
+
+test('the audit log is filtered, read on, and saved as it is filtered', async (t) => {
+  for (let i = 0; i < 150; i++) mock.state.labels.note('user_password', `user-${i}`);
+  const page = await open(t);
+  await sign_in(page, '/audit?action=user_password');
+  await page.waitForFunction(() => document.querySelectorAll('.audit-row').length === 100);
+  await page.getByRole('button', { name: 'Older' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('.audit-row').length === 150);
+  await page.locator('.audit-row').first().getByText('user-149').waitFor();
+  const [file] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Save as CSV' }).click(),
+  ]);
+  const lines = (await readFile(await file.path(), 'utf8')).trim().split('\r\n');
+  assert.equal(lines.length, 151);
+  assert.match(lines[1], /,admin,127\.0\.0\.1,user_password,user-149,ok,$/);
+  await page.getByLabel('Target').fill('user-7');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelectorAll('.audit-row').length === 1);
+  assert.match(page.url(), /action=user_password&target=user-7/);
+  await page.getByRole('button', { name: 'Last hour' }).click();
+  await page.waitForURL(/from=/);
+  await page.getByLabel('Who').fill('nobody');
+  await page.keyboard.press('Enter');
+  await page.getByText('Nothing was done that fits').waitFor();
+  assert.deepEqual(page.complaints, []);
+});
+
+test('thousands of tagged rows stay quick to filter, choose, edit and scroll', async (t) => {
+  const large = await mock_start({ devices: 4000 });
+  t.after(() => large.close());
+  for (const [i, e] of [...large.world.devices.keys()].entries())
+    large.state.labels.put(e, { site: i % 2 ? 'oslo' : 'rome', shelf: String(i) }, []);
+  const page = await open(t);
+  await sign_in(page, '/', large.url);
+  await page.getByRole('link', { name: /4.000\s*All devices/ }).waitFor();
+  await page.locator('.lchip').first().waitFor();
+  /** How long the page itself is busy, whatever else this machine does. */
+  const cost = async (act) => {
+    const session = await page.context().newCDPSession(page);
+    await session.send('Performance.enable', { timeDomain: 'threadTicks' });
+    const busy = async () =>
+      (await session.send('Performance.getMetrics')).metrics.find((m) => m.name === 'TaskDuration')
+        .value;
+    const from = await busy();
+    await act();
+    return (await busy()) - from;
+  };
+  const scroll = await cost(() =>
+    page.evaluate(async () => {
+      for (let i = 1; i <= 40; i++) {
+        scrollTo(0, i * 3500);
+        await new Promise((ok) => requestAnimationFrame(ok));
+      }
+    }),
+  );
+  assert.ok((await page.locator('.table-body .row').count()) < 60);
+  await page.evaluate(() => scrollTo(0, 0));
+  const pick = await cost(async () => {
+    await page.getByRole('checkbox', { name: /Select all 4.000 shown/ }).click();
+    await page.locator('.bulk', { hasText: /4.000 selected/ }).waitFor();
+  });
+  await page.getByRole('button', { name: 'Tags and groups' }).click();
+  await page.getByRole('dialog').getByLabel('Set tags').fill('checked=yes');
+  await page.getByRole('button', { name: /Apply to 4.000 devices/ }).click();
+  await page.getByText(/4.000 changed · 0 unchanged · 0 failed/).waitFor();
+  assert.ok((await page.locator('.outcomes li').count()) <= 501);
+  await page.getByRole('dialog').getByRole('button', { name: 'Close' }).last().click();
+  await page.getByRole('button', { name: 'Clear' }).click();
+  const narrow = await cost(async () => {
+    await page.getByRole('combobox', { name: 'Tag' }).fill('shelf=3999');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelectorAll('.table-body .row').length === 1);
+  });
+  t.diagnostic(`40 jumps ${scroll.toFixed(2)} s, all chosen ${pick.toFixed(2)} s, narrowed ${narrow.toFixed(2)} s`);
+  assert.ok(scroll < 8 && pick < 2 && narrow < 2);
+  assert.deepEqual(page.complaints, []);
+});
+
+test('who may not edit sees tags and groups, and nothing to edit them with', async (t) => {
+  mock.state.role = 'operator';
+  t.after(() => (mock.state.role = 'admin'));
+  const page = await open(t);
+  await sign_in(page);
+  await page.reload();
+  await page.locator('.lchip').first().waitFor();
+  assert.equal(await page.getByRole('checkbox').count(), 0);
+  for (const key of ['j', 'x']) await page.keyboard.press(key);
+  assert.equal(await page.locator('.bulk').count(), 0);
+  assert.equal(await page.getByRole('link', { name: 'Audit' }).count(), 0);
+  await page.goto(`${mock.url}/groups`);
+  await page.locator('.plain-list li').first().waitFor();
+  assert.equal(await page.getByRole('button', { name: /Rename|Delete|Make/ }).count(), 0);
+  await page.goto(`${mock.url}/audit`);
+  await page.getByText('Only administrators may read it').waitFor();
 });
 
 test('users and tokens are managed, and a token is shown once', async (t) => {

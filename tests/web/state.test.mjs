@@ -23,7 +23,7 @@ const device = (endpoint, more = {}) => ({
   sparkplug: null,
   ...more,
 });
-const all = { search: '', status: [], sort: 'endpoint' };
+const all = m.FILTER_NONE;
 
 test('a snapshot in pieces appears as it comes and is complete with its last piece', () => {
   const f = m.fleet_new();
@@ -87,13 +87,12 @@ test('the address says page and filter, both ways', () => {
   assert.equal(m.device_href('a@b'), '/devices/a%40b');
   assert.deepEqual(m.route_parse('/devices/%zz'), { page: 'missing' });
   assert.deepEqual(m.route_parse('/nonsense/x'), { page: 'missing' });
-  const f = { search: 'a b', status: ['lost', 'offline'], sort: '-rate' };
+  const f = { ...all, search: 'a b', status: ['lost', 'offline'], sort: '-rate' };
   assert.deepEqual(m.filter_parse(m.filter_href(f).slice(1)), f);
   assert.equal(m.filter_href(all), '/');
   assert.deepEqual(m.filter_parse('?status=bogus,lost&sort=drop'), {
-    search: '',
+    ...all,
     status: ['lost'],
-    sort: 'endpoint',
   });
 });
 

@@ -11,6 +11,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { attach_live } from './live.mjs';
+import { label_routes, Labels } from './labels.mjs';
 import { models } from './models.mjs';
 import { World } from './world.mjs';
 
@@ -45,6 +46,7 @@ function routes(world, state) {
   const session = () => ({ username: 'admin', role: state.role, csrf: 'mock-csrf' });
   const newest = (list, q) => page(list.slice(-Number(q.get('limit') ?? 100)).reverse());
   return [
+    ...label_routes(state.labels, device, Problem),
     ['GET', /^\/session$/, () => session()],
     [
       'DELETE',
@@ -109,33 +111,6 @@ function routes(world, state) {
           world.events.filter((e) => e.endpoint === device(m[1])),
           q,
         ),
-    ],
-    [
-      'GET',
-      /^\/devices\/([^/]+)\/labels$/,
-      (m, { res }) => {
-        const labels = state.labels.get(m[1]) ?? { version: 0, tags: {}, groups: [] };
-        res.setHeader('ETag', `"${labels.version}"`);
-        return { endpoint: device(m[1]), tags: labels.tags, groups: labels.groups };
-      },
-    ],
-    [
-      'PUT',
-      /^\/devices\/([^/]+)\/labels$/,
-      (m, { body }) => {
-        const version = (state.labels.get(m[1])?.version ?? 0) + 1;
-        state.labels.set(device(m[1]), { version, tags: body.tags, groups: body.groups });
-        return { endpoint: m[1], tags: body.tags, groups: body.groups };
-      },
-    ],
-    ['GET', /^\/groups$/, () => page([...state.groups].map((name) => ({ name, devices: 0 })))],
-    [
-      'POST',
-      /^\/groups$/,
-      (_, { body }) => {
-        state.groups.add(body.name);
-        return { name: body.name, devices: 0 };
-      },
     ],
     ['GET', /^\/timeline$/, (_, { q }) => newest(world.events, q)],
     [
@@ -287,14 +262,14 @@ export async function mock_start({ port = 0, devices = 10 } = {}) {
   const state = {
     role: 'admin',
     database: { state: 'up', since: new Date().toISOString(), spooled_rows: 0 },
-    labels: new Map(),
-    groups: new Set(),
+    labels: new Labels(world),
     users: [
       { username: 'admin', role: 'admin' },
       { username: 'olga', role: 'operator' },
     ],
     tokens: [],
   };
+  state.labels.seed();
   const table = routes(world, state);
   const server = createServer((req, res) => {
     const url = new URL(req.url, 'http://mock');

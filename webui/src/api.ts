@@ -4,7 +4,10 @@
 // words fit for the screen. The session's CSRF word lives here and goes with each unsafe request; a
 // 401 anywhere ends the session once, through `on_signed_out`.
 
+import type { LabelEdit } from './labels';
+import type { AuditFilter } from './route';
 import type {
+  AuditEntry,
   Bundle,
   CredentialKind,
   Credentials,
@@ -17,6 +20,7 @@ import type {
   Fleet,
   Group,
   History,
+  LabelResult,
   Labels,
   ModelObject,
   Page,
@@ -112,6 +116,7 @@ function query(values: Record<string, string | number | null | undefined>): stri
 }
 
 const device = (endpoint: string) => `/devices/${encodeURIComponent(endpoint)}`;
+const group = (name: string) => `/groups/${encodeURIComponent(name)}`;
 
 function session(s: Session): Session {
   csrf = s.csrf;
@@ -140,8 +145,7 @@ export const api = {
   device_forget: (endpoint: string) => request<null>('DELETE', device(endpoint)),
   device_add: (endpoint: string, kind: CredentialKind) =>
     request<Bundle>('POST', '/devices', { endpoint, kind }),
-  credentials: (endpoint: string) =>
-    request<Credentials>('GET', `${device(endpoint)}/credentials`),
+  credentials: (endpoint: string) => request<Credentials>('GET', `${device(endpoint)}/credentials`),
   credential_issue: (endpoint: string, kind: CredentialKind) =>
     request<Bundle>('POST', `${device(endpoint)}/credentials`, { kind }),
   credential_revoke: (endpoint: string, which: string) =>
@@ -168,7 +172,25 @@ export const api = {
   ) => request<Labels>('PUT', `${device(endpoint)}/labels`, body, false, { if_match }),
   groups: (cursor?: string | null) =>
     request<Page<Group>>('GET', `/groups${query({ limit: 1000, cursor })}`),
+  labels_all: (cursor?: string | null) =>
+    request<Page<Labels>>('GET', `/labels${query({ limit: 1000, cursor })}`),
+  labels_edit: (endpoints: string[], edit: LabelEdit) =>
+    request<LabelResult>('POST', '/labels', { endpoints, ...edit }),
   group_add: (name: string) => request<Group>('POST', '/groups', { name }),
+  /** The version that goes back with a change, so that nobody's rename is lost unseen. */
+  group_version: async (name: string) => {
+    let version: string | null = null;
+    await request<Group>('GET', group(name), undefined, false, {
+      on_etag: (etag) => (version = etag),
+    });
+    return version as string | null;
+  },
+  group_rename: (name: string, to: string, if_match: string | null) =>
+    request<Group>('PATCH', group(name), { name: to }, false, { if_match }),
+  group_delete: (name: string, if_match: string | null) =>
+    request<null>('DELETE', group(name), undefined, false, { if_match }),
+  audit: (filter: AuditFilter, cursor: string | null, limit: number) =>
+    request<Page<AuditEntry>>('GET', `/audit${query({ ...filter, cursor, limit })}`),
   series: (endpoint: string) =>
     request<Page<Series>>('GET', `${device(endpoint)}/series${query({ limit: 1000 })}`),
   history: (endpoint: string, series: string, from: number, to: number, points: number) =>

@@ -4,6 +4,7 @@
 // While a snapshot comes in pieces, a staging map fills beside the shown one; deltas go into both;
 // the last piece swaps them. So the table never flashes empty on a resync.
 
+import { labels_match, type LabelMap } from './labels';
 import type { DeviceSummary, LiveOp, Status } from './types';
 import type { FleetFilter, Sort } from './route';
 import { STATUSES } from './route';
@@ -55,8 +56,11 @@ export function fleet_counts(devices: Iterable<DeviceSummary>): Record<Status, n
   return counts;
 }
 
-export function fleet_matches(d: DeviceSummary, f: FleetFilter): boolean {
+const NO_LABELS: LabelMap = new Map();
+
+export function fleet_matches(d: DeviceSummary, f: FleetFilter, labels = NO_LABELS): boolean {
   if (f.status.length && !f.status.includes(d.status)) return false;
+  if (!labels_match(labels.get(d.endpoint), f.tag, f.group)) return false;
   if (!f.search) return true;
   const needle = f.search.toLowerCase();
   const fields = [d.endpoint, d.manufacturer, d.model, d.serial, d.sparkplug?.group];
@@ -84,9 +88,13 @@ const ORDER: Record<Sort, (a: DeviceSummary, b: DeviceSummary) => number> = {
 };
 
 /** fleet_list gives the endpoints to show, in order. */
-export function fleet_list(devices: Iterable<DeviceSummary>, f: FleetFilter): string[] {
+export function fleet_list(
+  devices: Iterable<DeviceSummary>,
+  f: FleetFilter,
+  labels = NO_LABELS,
+): string[] {
   const list: DeviceSummary[] = [];
-  for (const d of devices) if (fleet_matches(d, f)) list.push(d);
+  for (const d of devices) if (fleet_matches(d, f, labels)) list.push(d);
   return list.sort(ORDER[f.sort]).map((d) => d.endpoint);
 }
 

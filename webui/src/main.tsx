@@ -4,6 +4,7 @@ import { render } from 'preact';
 import './css/base.css';
 import './css/parts.css';
 import './css/device.css';
+import './css/labels.css';
 import './css/pages.css';
 import { route_start } from './route';
 import { session_start } from './store/session';

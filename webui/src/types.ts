@@ -162,6 +162,32 @@ export interface Labels {
   groups: string[];
 }
 
+export interface LabelOutcome {
+  endpoint: string;
+  result: 'changed' | 'unchanged' | 'failed';
+  code?: string;
+  detail?: string;
+}
+
+export interface LabelResult {
+  matched: number;
+  changed: number;
+  unchanged: number;
+  failed: number;
+  items: LabelOutcome[];
+}
+
+export interface AuditEntry {
+  id: number;
+  at: string;
+  who: string;
+  from: string;
+  action: string;
+  target: string;
+  result: string;
+  detail: { [key: string]: Value } | null;
+}
+
 export interface Group {
   name: string;
   devices: number;

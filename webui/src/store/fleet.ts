@@ -2,7 +2,8 @@
 //
 // Membership and filter change the order at once; mere movement of values (last seen, rates) at
 // most every two seconds and never under the pointer, so that rows do not run away from a click.
-// Without the live socket the list is read over REST, now and every 15 s.
+// Without the live socket the list is read over REST, now and every 15 s. Tags and groups come from
+// fleet_labels.ts: the live fleet carries none.
 
 import { computed, effect, signal, untracked } from '@preact/signals';
 import { api } from '../api';
@@ -10,6 +11,7 @@ import { fleet_apply, fleet_counts, fleet_list, fleet_new } from '../fleet';
 import { live_state, live_subscribe } from '../live';
 import { filter } from '../route';
 import type { DeviceSummary, Fleet, LiveOp } from '../types';
+import { fleet_labels, fleet_labels_forget } from './fleet_labels';
 import { toast_error } from './ui';
 
 const ORDER_MS = 2000;
@@ -44,20 +46,22 @@ export function fleet_row(endpoint: string): DeviceSummary | undefined {
 let ordered_at = 0;
 let order_timer = 0;
 let membership = '';
+let labelled = fleet_labels.peek();
 
 function reorder(): void {
   clearTimeout(order_timer);
   order_timer = 0;
   ordered_at = performance.now();
-  const next = fleet_list(state.shown.values(), filter.peek());
+  const next = fleet_list(state.shown.values(), filter.peek(), fleet_labels.peek());
   const old = fleet_order.peek();
   if (next.length !== old.length || next.some((e, i) => e !== old[i])) fleet_order.value = next;
 }
 
 function order_soon(): void {
   const shape = JSON.stringify([filter.peek(), state.shown.size, counts.peek()]);
-  if (shape !== membership) {
+  if (shape !== membership || labelled !== fleet_labels.peek()) {
     membership = shape;
+    labelled = fleet_labels.peek();
     return reorder();
   }
   if (order_timer || fleet_hold.peek()) return;
@@ -128,6 +132,7 @@ export function fleet_open(): () => void {
     rev.value;
     filter.value;
     fleet_hold.value;
+    fleet_labels.value;
     untracked(order_soon);
   });
   const rest = () => {
@@ -158,4 +163,5 @@ export function fleet_forget(): void {
   membership = '';
   rev.value++;
   fleet_order.value = [];
+  fleet_labels_forget();
 }

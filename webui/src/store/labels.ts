@@ -5,6 +5,7 @@
 import { signal } from '@preact/signals';
 import { api } from '../api';
 import type { Labels } from '../types';
+import { groups_make } from './groups';
 import { toast, toast_error } from './ui';
 
 export const labels = signal<Labels | null>(null);
@@ -33,14 +34,7 @@ export async function labels_save(
   groups: string[],
 ): Promise<boolean> {
   try {
-    const known = new Set<string>();
-    for (let cursor: string | null = null; ; ) {
-      const page: Awaited<ReturnType<typeof api.groups>> = await api.groups(cursor);
-      page.items.forEach((g) => known.add(g.name));
-      cursor = page.next;
-      if (!cursor) break;
-    }
-    for (const name of groups) if (!known.has(name)) await api.group_add(name);
+    await groups_make(groups);
     await api.labels_put(endpoint, { tags, groups }, version);
     await read(endpoint);
     toast('ok', 'Tags and groups saved');

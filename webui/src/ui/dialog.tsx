@@ -8,11 +8,13 @@ import { IconClose } from './icons';
 export function Dialog({
   title,
   note,
+  wide = false,
   onClose,
   children,
 }: {
   title: string;
   note?: ComponentChildren;
+  wide?: boolean;
   onClose: () => void;
   children: ComponentChildren;
 }) {
@@ -32,6 +34,7 @@ export function Dialog({
   return (
     <dialog
       ref={ref}
+      class={wide ? 'wide' : undefined}
       aria-labelledby={id}
       onCancel={onClose}
       onClick={(e) => e.target === ref.current && onClose()}

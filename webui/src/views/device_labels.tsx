@@ -1,6 +1,8 @@
 // device_labels.tsx - tags and groups of one device: a quiet line, and a form for engineers.
 
 import { useEffect, useState } from 'preact/hooks';
+import { tag_text } from '../labels';
+import { filter_href, FILTER_NONE } from '../route';
 import { labels, labels_open, labels_save, tags_parse } from '../store/labels';
 import { may_engineer } from '../store/session';
 import { Dialog } from '../ui/dialog';
@@ -71,10 +73,22 @@ export function DeviceLabels({ endpoint }: { endpoint: string }) {
     <>
       <p class="identity labels">
         {l.groups.map((name) => (
-          <span title="Group">{name}</span>
+          <a
+            class="lchip lchip-group"
+            title={`All devices of the group ${name}`}
+            href={filter_href({ ...FILTER_NONE, group: [name] })}
+          >
+            {name}
+          </a>
         ))}
         {tags.map(([key, value]) => (
-          <span title="Tag">{value ? `${key}=${value}` : key}</span>
+          <a
+            class="lchip"
+            title={`All devices with the tag ${tag_text(key, value)}`}
+            href={filter_href({ ...FILTER_NONE, tag: [value ? `${key}:${value}` : key] })}
+          >
+            {tag_text(key, value)}
+          </a>
         ))}
         {may_engineer.value && (
           <button type="button" class="quiet" onClick={() => set_editing(true)}>

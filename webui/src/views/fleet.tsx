@@ -1,15 +1,15 @@
-// fleet.tsx - the fleet: counts that filter, one calm live table, and a first-device guide.
+// fleet.tsx - the fleet: one calm live table, its rows to open and to choose, a first-device guide.
 //
 // Only the rows near the window exist (fixed heights make that exact), so that ten thousand devices
-// scroll like ten. Keys: / search, j and k move, Enter opens, Escape clears.
+// scroll like ten. Keys: / search, j and k move, Enter opens, x chooses, X as far as here, Escape
+// clears.
 
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { count_text, rate_text } from '../format';
 import { window_rows } from '../fleet';
-import { device_href, filter, filter_href, filter_set, go, STATUSES, type Sort } from '../route';
+import { device_href, filter, filter_href, go, type Sort } from '../route';
 import {
-  counts,
   fleet_hold,
   fleet_loaded,
   fleet_open,
@@ -17,11 +17,21 @@ import {
   fleet_row,
   fleet_size,
 } from '../store/fleet';
+import {
+  fleet_labels,
+  fleet_labels_error,
+  fleet_labels_known,
+  fleet_labels_open,
+} from '../store/fleet_labels';
+import { checked, checked_shown, select, select_shown } from '../store/selection';
+import { may_engineer } from '../store/session';
 import { narrow } from '../store/ui';
-import type { DeviceSummary, Status } from '../types';
-import { Age, STATUS_WORD, StatusChip } from '../ui/bits';
-import { IconSearch, StatusIcon } from '../ui/icons';
+import type { DeviceSummary } from '../types';
+import { Age, StatusChip } from '../ui/bits';
+import { GroupChips, TagChips } from '../ui/labels';
+import { BulkBar } from './bulk';
 import { ConnectGuide } from './connect';
+import { Counts, NothingFound, Tools, typing } from './fleet_tools';
 
 const ROW_PX = 38;
 const ROW_NARROW_PX = 78;
@@ -31,40 +41,12 @@ const COLUMNS: { name: string; sort: Sort | null; cls: string }[] = [
   { name: 'Status', sort: 'status', cls: '' },
   { name: 'What is known', sort: null, cls: '' },
   { name: 'Strands', sort: null, cls: '' },
-  { name: 'Firmware', sort: null, cls: '' },
-  { name: 'Msg/s', sort: '-rate', cls: 'num' },
+  { name: 'Tags', sort: null, cls: 'c-tags' },
+  { name: 'Groups', sort: null, cls: 'c-groups' },
+  { name: 'Firmware', sort: null, cls: 'c-fw' },
+  { name: 'Msg/s', sort: '-rate', cls: 'c-rate num' },
   { name: 'Last seen', sort: '-last_seen', cls: 'num' },
 ];
-
-function Counts() {
-  const f = filter.value;
-  const c = counts.value;
-  const link = (status: Status | null) => {
-    const on =
-      status === null ? f.status.length === 0 : f.status.length === 1 && f.status[0] === status;
-    const n = status === null ? fleet_size.value : c[status];
-    const next = { ...f, status: status === null || on ? [] : [status] };
-    return (
-      <a
-        class={`count ${status ? `st-${status}` : ''} ${n ? '' : 'zero'}`}
-        href={filter_href(next)}
-        aria-current={on ? 'true' : undefined}
-      >
-        <b>{count_text(n)}</b>
-        <span>
-          {status && <StatusIcon status={status} />}
-          {status ? STATUS_WORD[status] : 'All devices'}
-        </span>
-      </a>
-    );
-  };
-  return (
-    <nav class="counts" aria-label="Filter by status">
-      {link(null)}
-      {STATUSES.map(link)}
-    </nav>
-  );
-}
 
 function StrandBadges({ d }: { d: DeviceSummary }) {
   const l = d.lwm2m;
@@ -91,22 +73,67 @@ function StrandBadges({ d }: { d: DeviceSummary }) {
   );
 }
 
+/** What columns the table has: boxes for who may edit, tags and groups once somebody uses them. */
+interface Shape {
+  pick: boolean;
+  labelled: boolean;
+}
+
+function PickBox({ endpoint }: { endpoint: string }) {
+  return (
+    <label class="pick" role="gridcell">
+      <input
+        type="checkbox"
+        checked={checked.value.has(endpoint)}
+        aria-label={`Select ${endpoint}`}
+        // Shift and a click on a label would select text.
+        onMouseDown={(e) => e.shiftKey && e.preventDefault()}
+        onClick={(e) => select(endpoint, e.currentTarget.checked, e.shiftKey)}
+      />
+    </label>
+  );
+}
+
+function PickAll() {
+  const box = useRef<HTMLInputElement>(null);
+  const total = fleet_order.value.length;
+  const n = checked_shown.value;
+  useEffect(() => {
+    if (box.current) box.current.indeterminate = n > 0 && n < total;
+  }, [n, total]);
+  return (
+    <label class="pick" role="columnheader">
+      <input
+        ref={box}
+        type="checkbox"
+        checked={n > 0 && n === total}
+        aria-label={`Select all ${count_text(total)} shown`}
+        title={`Select all ${count_text(total)} shown`}
+        onClick={() => select_shown(n < total)}
+      />
+    </label>
+  );
+}
+
 function Row({
   endpoint,
   index,
   top,
   height,
   selected,
+  shape,
 }: {
   endpoint: string;
   index: number;
   top: number;
   height: number;
   selected: boolean;
+  shape: Shape;
 }) {
   const d = fleet_row(endpoint);
   if (!d) return null;
   const style = { transform: `translateY(${top}px)`, height: `${height}px` };
+  const labels = shape.labelled ? fleet_labels.value.get(endpoint) : undefined;
   const sentence = d.fault ? `${d.sentence} · ${d.fault}` : d.sentence;
   return (
     <div
@@ -114,9 +141,10 @@ function Row({
       role="row"
       aria-rowindex={index + 2}
       style={style}
-      aria-selected={selected}
-      onClick={(e) => !(e.target as Element).closest('a') && go(device_href(endpoint))}
+      aria-selected={shape.pick ? checked.value.has(endpoint) : undefined}
+      onClick={(e) => !(e.target as Element).closest('a, label') && go(device_href(endpoint))}
     >
+      {shape.pick && <PickBox endpoint={endpoint} />}
       <div role="gridcell" class="c-name">
         <a href={device_href(endpoint)} title={[d.manufacturer, d.model].filter(Boolean).join(' ')}>
           {endpoint}
@@ -136,6 +164,16 @@ function Row({
       <div role="gridcell" class="c-strands">
         <StrandBadges d={d} />
       </div>
+      {shape.labelled && (
+        <>
+          <div role="gridcell" class="c-tags">
+            <TagChips labels={labels} />
+          </div>
+          <div role="gridcell" class="c-groups">
+            <GroupChips labels={labels} />
+          </div>
+        </>
+      )}
       <div role="gridcell" class="c-fw">
         {d.firmware ?? ''}
       </div>
@@ -149,11 +187,13 @@ function Row({
   );
 }
 
-function Head() {
+function Head({ shape }: { shape: Shape }) {
   const f = filter.value;
+  const columns = COLUMNS.filter((c) => shape.labelled || !/c-tags|c-groups/.test(c.cls));
   return (
     <div class="row head" role="row" aria-rowindex={1}>
-      {COLUMNS.map((c) => (
+      {shape.pick && <PickAll />}
+      {columns.map((c) => (
         <div
           role="columnheader"
           class={c.cls}
@@ -204,13 +244,7 @@ function scroll_to(body: HTMLElement | null, index: number, row_px: number): voi
   else if (top + row_px > innerHeight) scrollBy(0, top + row_px - innerHeight + 8);
 }
 
-function typing(e: KeyboardEvent): boolean {
-  return (
-    e.target instanceof Element && Boolean(e.target.closest('input, textarea, select, dialog'))
-  );
-}
-
-function Table() {
+function Table({ shape }: { shape: Shape }) {
   const order = fleet_order.value;
   const row_px = narrow.value ? ROW_NARROW_PX : ROW_PX;
   const { body, range } = use_window(order.length, row_px);
@@ -231,8 +265,15 @@ function Table() {
         const next = Math.min(order.length - 1, Math.max(0, at + step));
         selection.value = order[next] ?? null;
         scroll_to(body.current, next, row_px);
-      } else if (e.key === 'Enter' && selected && !(e.target as Element).closest('a, button')) {
+      } else if (
+        e.key === 'Enter' &&
+        selected &&
+        !(e.target as Element).closest('a, button, input')
+      ) {
         go(device_href(selected));
+      } else if (e.key.toLowerCase() === 'x' && selected && may_engineer.peek()) {
+        const on = !checked.peek().has(selected);
+        select(selected, e.key === 'X' || on, e.key === 'X');
       } else if (e.key === 'Escape') {
         selection.value = null;
       }
@@ -251,6 +292,7 @@ function Table() {
         top={i * row_px}
         height={row_px}
         selected={endpoint === selected}
+        shape={shape}
       />,
     );
   }
@@ -258,109 +300,55 @@ function Table() {
   return (
     <>
       <div
-        class="table card"
+        class={`table card ${shape.pick ? 'picks-rows' : ''} ${shape.labelled ? 'labelled' : ''}`}
         role="grid"
         aria-label="Devices"
         aria-rowcount={order.length + 1}
+        aria-multiselectable={shape.pick ? 'true' : undefined}
         onPointerEnter={() => (fleet_hold.value = true)}
         onPointerLeave={() => (fleet_hold.value = false)}
       >
-        <Head />
+        <Head shape={shape} />
         <div class="table-body" ref={body} role="rowgroup" style={size}>
           {rows}
         </div>
-        <span class="sr" role="status">
-          {selected ? `Selected ${selected}` : ''}
-        </span>
       </div>
       <span class="sr" role="status">
-        {selected ? `Selected ${selected}` : ''}
+        {selected ? `At ${selected}` : ''}
       </span>
     </>
   );
 }
 
-function Search() {
+/** Terms of tags and groups can be answered only once those were read. */
+function waiting(): boolean {
   const f = filter.value;
-  const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
-    const key = (e: KeyboardEvent) => {
-      if (e.key === '/' && !typing(e) && !e.ctrlKey && !e.metaKey) {
-        e.preventDefault();
-        input.current?.focus();
-      }
-    };
-    addEventListener('keydown', key);
-    return () => removeEventListener('keydown', key);
-  }, []);
-  return (
-    <div class="tools">
-      <label class="search">
-        <IconSearch />
-        <span class="sr">Search devices</span>
-        <input
-          ref={input}
-          type="search"
-          value={f.search}
-          spellcheck={false}
-          placeholder="Search endpoint, manufacturer, model, serial, group"
-          onInput={(e) => filter_set({ search: e.currentTarget.value }, true)}
-          onKeyDown={(e) => {
-            if (e.key === 'Escape') filter_set({ search: '' }, true);
-            if (e.key === 'Escape' || e.key === 'Enter' || e.key === 'ArrowDown')
-              e.currentTarget.blur();
-          }}
-        />
-        <kbd>/</kbd>
-      </label>
-      <label class="sort">
-        <span class="muted">Sort by</span>
-        <select
-          value={f.sort}
-          onChange={(e) => filter_set({ sort: e.currentTarget.value as Sort }, true)}
-        >
-          <option value="endpoint">Endpoint</option>
-          <option value="status">Needs attention</option>
-          <option value="-last_seen">Last seen</option>
-          <option value="-rate">Message rate</option>
-        </select>
-      </label>
-      <span class="keys muted">
-        <kbd>j</kbd> <kbd>k</kbd> move <kbd>Enter</kbd> open
-      </span>
-    </div>
-  );
+  if (!fleet_loaded.value && fleet_order.value.length === 0) return true;
+  return !fleet_labels_known.value && f.tag.length + f.group.length > 0;
 }
 
 export function FleetPage() {
   useEffect(fleet_open, []);
-  const f = filter.value;
-  const filtered = f.search !== '' || f.status.length > 0;
+  useEffect(fleet_labels_open, []);
+  const shape = { pick: may_engineer.value, labelled: fleet_labels.value.size > 0 };
   if (fleet_loaded.value && fleet_size.value === 0) return <ConnectGuide first />;
   return (
     <>
       <h1 class="sr">Fleet</h1>
       <Counts />
-      <Search />
-      {!fleet_loaded.value && fleet_order.value.length === 0 ? (
-        <p class="quiet-note" role="status">
-          Asking for the fleet
-        </p>
-      ) : fleet_order.value.length ? (
-        <Table />
-      ) : (
-        <div class="card nothing">
-          <p>
-            No device matches{f.search && <> “{f.search}”</>}
-            {f.status.length > 0 && ` among ${f.status.join(', ')}`}.
+      <Tools pick={shape.pick} />
+      {waiting() ? (
+        !fleet_labels_error.value && (
+          <p class="quiet-note" role="status">
+            Asking for the fleet
           </p>
-          {filtered && (
-            <a class="button" href="/">
-              Show all devices
-            </a>
-          )}
-        </div>
+        )
+      ) : fleet_order.value.length ? (
+        <Table shape={shape} />
+      ) : (
+        <NothingFound />
       )}
+      {shape.pick && <BulkBar />}
     </>
   );
 }

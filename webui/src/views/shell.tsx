@@ -5,14 +5,17 @@ import { count_text, rate_text, time_ms } from '../format';
 import { live_retry, live_retry_at, live_state } from '../live';
 import { route } from '../route';
 import { fleet_forget, fleet_info, fleet_info_open } from '../store/fleet';
+import { select_only } from '../store/selection';
 import { logout, may_admin, session } from '../store/session';
 import { now, theme, toast_close, toasts, type Theme } from '../store/ui';
 import { ago_text } from '../format';
 import { IconAuto, IconClose, IconMoon, IconSun, Mark } from '../ui/icons';
 import { Admin } from './admin';
+import { AuditPage } from './audit';
 import { ConnectPage } from './connect';
 import { DevicePage } from './device';
 import { FleetPage } from './fleet';
+import { GroupsPage } from './groups';
 import { Login } from './login';
 import { TimelinePage } from './timeline';
 
@@ -95,7 +98,9 @@ function Nav() {
   return (
     <nav aria-label="Main">
       {link('/', 'Fleet', page === 'fleet' || page === 'device')}
+      {link('/groups', 'Groups', page === 'groups')}
       {link('/timeline', 'Timeline', page === 'timeline')}
+      {may_admin.value && link('/audit', 'Audit', page === 'audit')}
       {link('/connect', 'Connect', page === 'connect')}
       {link('/admin', may_admin.value ? 'Admin' : 'Account', page === 'admin')}
     </nav>
@@ -162,6 +167,10 @@ function Page() {
       return <FleetPage />;
     case 'device':
       return <DevicePage key={r.endpoint} endpoint={r.endpoint} />;
+    case 'groups':
+      return <GroupsPage />;
+    case 'audit':
+      return <AuditPage />;
     case 'timeline':
       return <TimelinePage />;
     case 'connect':
@@ -186,6 +195,7 @@ function Inside() {
     return () => {
       stop();
       fleet_forget();
+      select_only([]);
     };
   }, []);
   const r = route.value;
