@@ -1,53 +1,7 @@
 /* answers.c - what a shard answers to request threads. */
 #include "engine/engine_int.h"
 
-#include <ctype.h>
 #include <stdlib.h>
-
-static char *search_text(const struct device *d)
-{
-    const char *parts[] = {d->endpoint, d->manufacturer, d->model, d->serial, d->group};
-    struct buf b;
-    buf_init(&b, 8192);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (parts[i])
-            buf_puts(&b, parts[i]);
-        buf_putc(&b, '\n');
-    }
-    for (size_t i = 0; i < b.n; i++)
-        b.p[i] = (char)tolower((unsigned char)b.p[i]);
-    char *text = buf_take(&b, NULL);
-    buf_fini(&b);
-    return text;
-}
-
-static bool fill_row(struct device *d, struct engine_row *row)
-{
-    struct buf b;
-    struct json_out j;
-    buf_init(&b, 65536);
-    json_out_init(&j, &b);
-    render_summary(d, &j);
-    *row = (struct engine_row){.endpoint = strdup(d->endpoint),
-                               .search = search_text(d),
-                               .status = braid_status_word(d->verdict.status),
-                               .last_seen_ms = d->last_seen_ms};
-    row->json = buf_take(&b, &row->json_n);
-    buf_fini(&b);
-    return row->endpoint && row->search && row->json;
-}
-
-static enum err answer_list(struct shard *s, struct ask *a)
-{
-    size_t it = 0;
-    a->rows.v = calloc(s->by_endpoint.n ? s->by_endpoint.n : 1, sizeof *a->rows.v);
-    if (!a->rows.v)
-        return ERR_NOMEM;
-    for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
-        if (!fill_row(d, &a->rows.v[a->rows.n++]))
-            return ERR_NOMEM;
-    return ERR_OK;
-}
 
 static enum err answer_device(struct shard *s, struct ask *a)
 {
@@ -134,7 +88,7 @@ static enum err answer(struct shard *s, struct ask *a)
 {
     switch (a->kind) {
     case ASK_LIST:
-        return answer_list(s, a);
+        return fleet_list_answer(s, a->query, &a->rows);
     case ASK_DEVICE:
         return answer_device(s, a);
     case ASK_FLEET:

@@ -168,36 +168,55 @@ void engine_rows_free(struct engine_rows *r)
 {
     for (size_t i = 0; i < r->n; i++) {
         free(r->v[i].endpoint);
-        free(r->v[i].search);
         free(r->v[i].json);
     }
     free(r->v);
     *r = (struct engine_rows){0};
 }
 
-enum err engine_list(struct engine *e, uint32_t wait_ms, struct engine_rows *out)
+/* The parts move into one array, in order and cut to the page. */
+static enum err join_rows(struct ask **asks, unsigned n_asks, const struct fleet_query *q,
+                          struct engine_rows *out)
 {
-    struct ask **asks = calloc(e->n_shards, sizeof *asks);
-    if (!asks)
-        return ERR_NOMEM;
-    enum err err = ask_all_wait(e, ASK_LIST, NULL, NULL, asks, wait_ms);
+    struct engine_rows all = {0};
     size_t n = 0;
-    for (unsigned i = 0; !err && i < e->n_shards; i++)
+    for (unsigned i = 0; i < n_asks; i++)
         n += asks[i]->rows.n;
-    struct engine_rows all = {calloc(n ? n : 1, sizeof(struct engine_row)), 0};
+    all.v = calloc(n + 1, sizeof *all.v);
     if (!all.v)
-        err = ERR_NOMEM;
-    for (unsigned i = 0; !err && i < e->n_shards; i++) {
+        return ERR_NOMEM;
+    for (unsigned i = 0; i < n_asks; i++) {
         struct engine_rows *part = &asks[i]->rows;
-        memcpy(all.v + all.n, part->v, part->n * sizeof *part->v);
+        if (part->n)
+            memcpy(all.v + all.n, part->v, part->n * sizeof *part->v);
         all.n += part->n;
+        all.total += part->total;
         part->n = 0; /* moved */
     }
+    fleet_list_merge(q, &all);
+    *out = all;
+    return ERR_OK;
+}
+
+enum err engine_list(struct engine *e, const struct fleet_query *q, uint32_t wait_ms,
+                     struct engine_rows *out)
+{
+    struct ask **asks = calloc(e->n_shards, sizeof *asks);
+    uint64_t until = clock_mono_ms() + wait_ms;
+    enum err err = asks ? ERR_OK : ERR_NOMEM;
+    for (unsigned i = 0; !err && i < e->n_shards; i++) {
+        asks[i] = ask_new(ASK_LIST, str_make(NULL, 0));
+        if (asks[i])
+            asks[i]->query = fleet_query_copy(q);
+        err = asks[i] && asks[i]->query ? ask_send(&e->shards[i], asks[i]) : ERR_NOMEM;
+    }
+    for (unsigned i = 0; !err && i < e->n_shards; i++) {
+        uint64_t now = clock_mono_ms();
+        err = ask_wait(asks[i], now < until ? (uint32_t)(until - now) : 0);
+    }
+    if (!err)
+        err = join_rows(asks, e->n_shards, q, out);
     asks_free(asks, e->n_shards);
-    if (err)
-        engine_rows_free(&all);
-    else
-        *out = all;
     return err;
 }
 

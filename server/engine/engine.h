@@ -31,10 +31,26 @@ void engine_stop(struct engine *e);
 
 /* ---- reading (each waits at most `wait_ms`; ERR_TIMEOUT then) ---- */
 
+enum fleet_sort { FLEET_BY_ENDPOINT, FLEET_BY_LAST_SEEN, FLEET_BY_STATUS };
+
+/* Which devices, in which order, from where on; everything is borrowed for the call. */
+struct fleet_query {
+    struct str search;   /* in lower case; in endpoint, manufacturer, model, serial or group */
+    struct str statuses; /* words, comma between; .n 0: any */
+    const uint64_t *ids; /* a bit for each device id that may be shown; NULL: any */
+    size_t n_ids;        /* bits */
+    enum fleet_sort sort;
+    bool down;
+    struct str after_endpoint; /* the row to go on after; .n 0: from the start */
+    struct str after_status;   /* ... its status */
+    int64_t after_last_seen_ms;
+    size_t limit;
+    bool bare; /* rows without json */
+};
+
 /* A copy of a device's list row; freed with the array. */
 struct engine_row {
     char *endpoint;
-    char *search;       /* lower-case text the search looks into */
     const char *status; /* static word */
     int64_t last_seen_ms;
     char *json; /* the device summary object */
@@ -43,9 +59,11 @@ struct engine_row {
 struct engine_rows {
     struct engine_row *v;
     size_t n;
+    size_t total; /* that match, on whichever page */
 };
-/* engine_list copies the rows of all devices (all shards), unsorted. */
-MUST_CHECK enum err engine_list(struct engine *e, uint32_t wait_ms, struct engine_rows *out);
+/* engine_list gives the page of the whole fleet (all shards) that `q` asks for, in order. */
+MUST_CHECK enum err engine_list(struct engine *e, const struct fleet_query *q, uint32_t wait_ms,
+                                struct engine_rows *out);
 void engine_rows_free(struct engine_rows *r);
 /* engine_device writes the detail object; ERR_NOTFOUND. */
 MUST_CHECK enum err engine_device(struct engine *e, struct str endpoint, uint32_t wait_ms,

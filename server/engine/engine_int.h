@@ -125,6 +125,7 @@ struct ask {
     enum ask_kind kind;
     char *endpoint, *command_id; /* owned, may be NULL */
     char *text;                  /* owned, may be NULL: words for the timeline */
+    struct fleet_query *query;   /* owned, ASK_LIST */
     enum standing standing;
     struct live_outbox *outbox; /* reference, may be NULL */
     struct live_sub *sub;       /* reference, may be NULL */
@@ -434,6 +435,13 @@ void feed_command(struct device *d, struct str json);
 void feed_removed(struct device *d);
 void feed_subscribe(struct shard *s, struct ask *a);
 void feed_resnapshot(struct shard *s, struct ask *a);
+
+/* fleet_list.c: a query may outlive its asker's patience, hence the copy (one block, free it).
+ * fleet_list_merge orders what several shards gave and cuts it to the page. */
+struct fleet_query *fleet_query_copy(const struct fleet_query *q);
+MUST_CHECK enum err fleet_list_answer(struct shard *s, const struct fleet_query *q,
+                                      struct engine_rows *out);
+void fleet_list_merge(const struct fleet_query *q, struct engine_rows *rows);
 
 /* answers.c: asks of request threads */
 void ask_handle(struct shard *s, struct ask *a);

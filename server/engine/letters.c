@@ -41,6 +41,7 @@ void ask_unref(struct ask *a)
     free(a->endpoint);
     free(a->command_id);
     free(a->text);
+    free(a->query);
     if (a->outbox)
         live_outbox_unref(a->outbox);
     if (a->sub)

@@ -1,9 +1,9 @@
 /* fleet_filter.c - which devices are meant: by the list, and by an edit of "all that match".
  *
- * Search text and status are live and come from the shards' rows; tags and groups are durable and
- * come from SQL.  Both are joined here, by endpoint. */
+ * Search text and status are live and looked at by the shards; tags and groups are durable and come
+ * from SQL.  Both meet in the shards: SQL's answer travels there as a set of device ids. */
 #include "http/http_int.h"
-#include "base/map.h"
+#include "engine/engine.h"
 
 #include <ctype.h>
 
@@ -85,50 +85,19 @@ bool filter_body(struct request *r, const struct json_node *o, struct fleet_filt
            body_terms(r, f, true, json_get(o, "group"));
 }
 
-static bool live_match(const struct engine_row *row, const struct fleet_filter *f)
+bool filter_apply(struct request *r, const struct fleet_filter *f, struct fleet_query *q)
 {
-    struct str statuses = f->status;
-    if (f->search.n && !memmem(row->search, strlen(row->search), f->search.p, f->search.n))
-        return false;
-    if (!statuses.n)
+    uint64_t *bits = NULL;
+    q->search = f->search;
+    q->statuses = f->status;
+    if (!f->n_want)
         return true;
-    while (statuses.p)
-        if (str_is(str_cut(&statuses, ','), row->status))
-            return true;
-    return false;
-}
-
-/* The endpoints that have all the labels asked for. */
-static bool find_labelled(struct request *r, const struct fleet_filter *f, struct map *out)
-{
-    struct str *names;
-    size_t n = 0;
     struct pg *db = request_db(r);
     if (!db)
         return false;
-    enum err e = labels_match(db, &r->arena, f->want, f->n_want, &names, &n);
-    for (size_t i = 0; !e && i < n; i++)
-        e = map_put(out, names[i], &names[i], NULL);
+    enum err e = labels_match(db, &r->arena, f->want, f->n_want, &bits, &q->n_ids);
     if (e)
         reply_err(r, e, "fleet");
+    q->ids = bits;
     return !e;
-}
-
-bool filter_rows(struct request *r, const struct fleet_filter *f, struct engine_rows *rows,
-                 size_t *out)
-{
-    struct map labelled;
-    size_t n = 0;
-    map_init(&labelled, 1);
-    bool ok = !f->n_want || find_labelled(r, f, &labelled);
-    for (size_t i = 0; ok && i < rows->n; i++) {
-        struct engine_row row = rows->v[i];
-        if (!live_match(&row, f) || (f->n_want && !map_find(&labelled, str_of(row.endpoint))))
-            continue;
-        rows->v[i] = rows->v[n]; /* the others stay behind, so that all are freed */
-        rows->v[n++] = row;
-    }
-    map_fini(&labelled);
-    *out = n;
-    return ok;
 }

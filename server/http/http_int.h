@@ -219,10 +219,10 @@ struct fleet_filter {
  * JSON object (tag and group: a text or a list of texts).  false after answering. */
 bool filter_query(struct request *r, struct fleet_filter *out);
 bool filter_body(struct request *r, const struct json_node *o, struct fleet_filter *out);
-/* filter_rows keeps the rows that match in front and counts them; false after answering. */
-bool filter_rows(struct request *r, const struct fleet_filter *f, struct engine_rows *rows,
-                 size_t *n);
-struct str filter_lower(struct arena *a, struct str s); /* ASCII, as in the rows' search text */
+/* filter_apply puts the filter's terms into `q`, the durable ones looked up; false after answering.
+ */
+bool filter_apply(struct request *r, const struct fleet_filter *f, struct fleet_query *q);
+struct str filter_lower(struct arena *a, struct str s); /* ASCII, as the shards want it */
 
 /* ---- static.c ---- */
 int static_open(const char *dir); /* descriptor or -1 */

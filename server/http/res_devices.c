@@ -1,9 +1,9 @@
 /* res_devices.c - the fleet as a list: search, filter, sort and page over what the shards hold.
  *
- * The rows come from memory, so a page costs a copy of the fleet and one look-up of its labels;
- * while the database is away those are null and the rest is as ever.  A cursor names the
- * last row given, by sort key and endpoint: rows that come and go between two pages neither repeat
- * nor hide others. */
+ * The rows come from memory: the shards choose and render those of the page alone, and one look-up
+ * adds their labels; while the database is away those are null and the rest is as ever.  A cursor
+ * names the last row given, by sort key and endpoint: rows that come and go between two pages
+ * neither repeat nor hide others. */
 #include "http/http_int.h"
 #include "credential/credential.h"
 
@@ -11,52 +11,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum sort_key { SORT_ENDPOINT, SORT_LAST_SEEN, SORT_STATUS };
-
-struct order {
-    enum sort_key key;
-    bool down;
-};
-
 static const struct {
     const char *word;
-    enum sort_key key;
+    enum fleet_sort sort;
 } sort_words[] = {
-    {"endpoint", SORT_ENDPOINT},
-    {"last_seen", SORT_LAST_SEEN},
-    {"status", SORT_STATUS},
+    {"endpoint", FLEET_BY_ENDPOINT},
+    {"last_seen", FLEET_BY_LAST_SEEN},
+    {"status", FLEET_BY_STATUS},
 };
 
-static int compare(const struct engine_row *a, const struct engine_row *b, struct order o)
-{
-    int c = 0;
-    if (o.key == SORT_LAST_SEEN)
-        c = (a->last_seen_ms > b->last_seen_ms) - (a->last_seen_ms < b->last_seen_ms);
-    else if (o.key == SORT_STATUS)
-        c = strcmp(a->status, b->status);
-    if (!c)
-        c = strcmp(a->endpoint, b->endpoint) * (o.down && o.key != SORT_ENDPOINT ? -1 : 1);
-    return o.down ? -c : c;
-}
-
-static int compare_rows(const void *a, const void *b, void *order)
-{
-    return compare(a, b, *(const struct order *)order);
-}
-
-static bool read_order(struct request *r, struct order *out)
+static bool read_order(struct request *r, struct fleet_query *q)
 {
     struct str word = request_query(r, "sort");
-    *out = (struct order){0};
     if (!word.n)
         return true;
     if (word.p[0] == '-') {
-        out->down = true;
+        q->down = true;
         word = str_make(word.p + 1, word.n - 1);
     }
     for (size_t i = 0; i < sizeof sort_words / sizeof *sort_words; i++)
         if (str_is(word, sort_words[i].word)) {
-            out->key = sort_words[i].key;
+            q->sort = sort_words[i].sort;
             return true;
         }
     reply_problem(r, 400, "bad_parameter", "sort is endpoint, last_seen or status, - for down.");
@@ -77,20 +52,17 @@ static void write_cursor(struct json_out *j, const struct engine_row *row)
     json_str(j, str_make(encoded, m));
 }
 
-static bool read_cursor(struct request *r, struct str cursor, struct engine_row *out)
+static bool read_cursor(struct request *r, struct str cursor, struct fleet_query *q)
 {
     uint8_t *text = arena_alloc(&r->arena, cursor.n + 4);
     size_t n = 0;
     if (text && !str_from_base64(cursor, text, &n)) {
         struct str rest = str_make((const char *)text, n);
         struct str seen = str_cut(&rest, ' ');
-        struct str status = arena_str(&r->arena, str_cut(&rest, ' '));
-        struct str endpoint = arena_str(&r->arena, rest);
-        if (rest.n && status.p && endpoint.p && !str_to_i64(seen, &out->last_seen_ms)) {
-            out->status = status.p;
-            out->endpoint = (char *)(uintptr_t)endpoint.p;
+        q->after_status = str_cut(&rest, ' ');
+        q->after_endpoint = rest;
+        if (rest.n && !str_to_i64(seen, &q->after_last_seen_ms))
             return true;
-        }
     }
     reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
     return false;
@@ -128,23 +100,23 @@ static const struct labels *find_labels(struct request *r, const struct engine_r
     return labels_of(r->db, &r->arena, names, n, l) ? NULL : l;
 }
 
-static void write_rows(struct request *r, const struct engine_rows *rows, size_t n, size_t from,
-                       size_t limit)
+/* One row more than the page was asked for: it tells that there is a next one. */
+static void write_rows(struct request *r, const struct engine_rows *rows, size_t limit)
 {
-    size_t end = limit < n - from ? from + limit : n;
-    const struct labels *labels = find_labels(r, rows->v + from, end - from);
+    size_t n = rows->n < limit ? rows->n : limit;
+    const struct labels *labels = find_labels(r, rows->v, n);
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
     json_key(j, "items");
     json_open(j, '[');
-    for (size_t i = from; i < end; i++)
-        write_row(j, &rows->v[i], labels ? &labels[i - from] : NULL);
+    for (size_t i = 0; i < n; i++)
+        write_row(j, &rows->v[i], labels ? &labels[i] : NULL);
     json_close(j);
     json_key(j, "total");
-    json_u64(j, n);
+    json_u64(j, rows->total);
     json_key(j, "next");
-    if (end < n)
-        write_cursor(j, &rows->v[end - 1]);
+    if (rows->n > n)
+        write_cursor(j, &rows->v[n - 1]);
     else
         json_null(j);
     json_close(j);
@@ -153,26 +125,19 @@ static void write_rows(struct request *r, const struct engine_rows *rows, size_t
 void res_devices(struct request *r)
 {
     struct q_page page;
-    struct order order;
     struct fleet_filter filter;
-    struct engine_row after = {0};
+    struct fleet_query q = {0};
     struct engine_rows rows = {0};
-    size_t n = 0, from = 0;
-    if (!request_page(r, &page) || !read_order(r, &order) || !filter_query(r, &filter) ||
-        (page.cursor.p && !read_cursor(r, page.cursor, &after)))
+    if (!request_page(r, &page) || !read_order(r, &q) || !filter_query(r, &filter) ||
+        (page.cursor.p && !read_cursor(r, page.cursor, &q)) || !filter_apply(r, &filter, &q))
         return;
-    enum err e = engine_list(r->http->parts.engine, HTTP_ENGINE_MS, &rows);
+    q.limit = page.limit + 1;
+    enum err e = engine_list(r->http->parts.engine, &q, HTTP_ENGINE_MS, &rows);
     if (e) {
         reply_err(r, e, "fleet");
         return;
     }
-    if (filter_rows(r, &filter, &rows, &n)) {
-        if (n)
-            qsort_r(rows.v, n, sizeof *rows.v, compare_rows, &order);
-        while (page.cursor.p && from < n && compare(&rows.v[from], &after, order) <= 0)
-            from++;
-        write_rows(r, &rows, n, from, page.limit);
-    }
+    write_rows(r, &rows, page.limit);
     engine_rows_free(&rows);
 }
 

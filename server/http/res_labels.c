@@ -203,18 +203,19 @@ static bool select_matching(struct request *r, const struct json_node *filter, s
                             size_t *n)
 {
     struct fleet_filter f;
+    struct fleet_query q = {.limit = LABEL_DEVICES_MAX + 1, .bare = true};
     struct engine_rows rows = {0};
     if (filter->kind != JSON_OBJECT)
         return refuse(r, "bad_selection", "filter is an object.");
-    if (!filter_body(r, filter, &f))
+    if (!filter_body(r, filter, &f) || !filter_apply(r, &f, &q))
         return false;
-    enum err e = engine_list(r->http->parts.engine, HTTP_ENGINE_MS, &rows);
+    enum err e = engine_list(r->http->parts.engine, &q, HTTP_ENGINE_MS, &rows);
     if (e) {
         reply_err(r, e, "fleet");
         return false;
     }
-    bool ok = filter_rows(r, &f, &rows, n) &&
-              (*n <= LABEL_DEVICES_MAX ? copy_endpoints(r, &rows, *n, out) : too_many(r));
+    *n = rows.n;
+    bool ok = *n <= LABEL_DEVICES_MAX ? copy_endpoints(r, &rows, *n, out) : too_many(r);
     engine_rows_free(&rows);
     return ok;
 }

@@ -40,9 +40,10 @@ struct label_want {
     struct str key, value; /* value.p NULL: any */
     struct str group;      /* instead of key */
 };
-/* labels_match finds the endpoints that have all of `want` (at least one). */
+/* labels_match finds the devices that have all of `want` (at least one): a bit for each device id,
+ * *n_bits of them, in the caller's arena. */
 MUST_CHECK enum err labels_match(struct pg *db, struct arena *a, const struct label_want *want,
-                                 size_t n, struct str **endpoints, size_t *count);
+                                 size_t n, uint64_t **bits, size_t *n_bits);
 
 /* One edit of many devices.  With `replace` tags and groups are what `set` and `join` say,
  * otherwise set, remove, join and leave change them.  JSON texts; NULL: nothing. */

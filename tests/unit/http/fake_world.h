@@ -72,22 +72,61 @@ static char *copy(const char *s)
     return p;
 }
 
+static int fake_compare(const struct fleet_query *q, const struct engine_row *a, int64_t seen,
+                        const char *status, const char *endpoint)
+{
+    int c = q->sort == FLEET_BY_LAST_SEEN ? (a->last_seen_ms > seen) - (a->last_seen_ms < seen)
+            : q->sort == FLEET_BY_STATUS  ? strcmp(a->status, status)
+                                          : strcmp(a->endpoint, endpoint);
+    c = q->down ? -c : c;
+    return c ? c : strcmp(a->endpoint, endpoint);
+}
+
+static int fake_compare_rows(const void *a, const void *b, void *q)
+{
+    const struct engine_row *y = b;
+    return fake_compare(q, a, y->last_seen_ms, y->status, y->endpoint);
+}
+
+static bool fake_match(const struct fleet_query *q, size_t i, const char *search,
+                       const char *status)
+{
+    return (!q->search.n || memmem(search, strlen(search), q->search.p, q->search.n)) &&
+           (!q->statuses.n || memmem(q->statuses.p, q->statuses.n, status, strlen(status))) &&
+           (!q->ids || (i < q->n_ids && q->ids[0] >> i & 1));
+}
+
 /* dev-00 .. dev-24: every third is lost, later ones were seen earlier. */
-enum err engine_list(struct engine *e, uint32_t wait_ms, struct engine_rows *out)
+enum err engine_list(struct engine *e, const struct fleet_query *q, uint32_t wait_ms,
+                     struct engine_rows *out)
 {
     (void)e, (void)wait_ms;
-    out->v = calloc(FAKE_DEVICES, sizeof *out->v);
-    out->n = FAKE_DEVICES;
-    for (size_t i = 0; i < out->n; i++) {
+    char after[32], after_status[16];
+    struct fleet_query order = *q;
+    *out = (struct engine_rows){.v = calloc(FAKE_DEVICES, sizeof *out->v)};
+    snprintf(after, sizeof after, "%.*s", STR_ARG(q->after_endpoint));
+    snprintf(after_status, sizeof after_status, "%.*s", STR_ARG(q->after_status));
+    for (size_t i = 0; i < FAKE_DEVICES; i++) {
         char name[32], json[96];
+        const char *status = i % 3 ? "online" : "lost";
         snprintf(name, sizeof name, "dev-%02zu", i);
         snprintf(json, sizeof json, "{\"endpoint\":\"%s\"}", name);
-        out->v[i] = (struct engine_row){.endpoint = copy(name),
-                                        .search = copy(i == 7 ? "dev-07 acme corp" : name),
-                                        .status = i % 3 ? "online" : "lost",
-                                        .last_seen_ms = 1000 - (int64_t)i,
-                                        .json = copy(json),
-                                        .json_n = strlen(json)};
+        if (!fake_match(q, i, i == 7 ? "dev-07 acme corp" : name, status))
+            continue;
+        out->total++;
+        struct engine_row row = {
+            .endpoint = name, .status = status, .last_seen_ms = 1000 - (int64_t)i};
+        if (*after && fake_compare(q, &row, q->after_last_seen_ms, after_status, after) <= 0)
+            continue;
+        row.endpoint = copy(name);
+        row.json = copy(json);
+        row.json_n = strlen(json);
+        out->v[out->n++] = row;
+    }
+    qsort_r(out->v, out->n, sizeof *out->v, fake_compare_rows, &order);
+    for (; out->n > q->limit; out->n--) {
+        free(out->v[out->n - 1].endpoint);
+        free(out->v[out->n - 1].json);
     }
     return ERR_OK;
 }
@@ -96,7 +135,6 @@ void engine_rows_free(struct engine_rows *r)
 {
     for (size_t i = 0; i < r->n; i++) {
         free(r->v[i].endpoint);
-        free(r->v[i].search);
         free(r->v[i].json);
     }
     free(r->v);
