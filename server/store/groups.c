@@ -50,10 +50,14 @@ enum err labels_list(struct pg *db, struct q_page page, struct json_out *j)
     enum err e = page_open(&p, page);
     if (!e)
         e = pg_exec(db,
-                    "SELECT d.endpoint, tags_of(d.id)::text, groups_of(d.id)::text FROM device d "
-                    "WHERE ($1::text IS NULL OR d.endpoint > $1) AND (EXISTS (SELECT FROM "
-                    "device_tag t WHERE t.device_id = d.id) OR EXISTS (SELECT FROM group_member m "
-                    "WHERE m.device_id = d.id)) ORDER BY d.endpoint LIMIT $2::integer",
+                    "SELECT d.endpoint, coalesce(l.tags, '{}'), coalesce(l.groups, '[]') "
+                    "FROM device d CROSS JOIN LATERAL (SELECT "
+                    "(SELECT jsonb_object_agg(t.key, t.value) FROM device_tag t "
+                    "WHERE t.device_id = d.id) AS tags, "
+                    "(SELECT jsonb_agg(g.name ORDER BY g.name) FROM group_member m "
+                    "JOIN device_group g ON g.id = m.group_id WHERE m.device_id = d.id) AS groups) "
+                    "l WHERE d.endpoint > coalesce($1::text, '') AND (l.tags IS NOT NULL "
+                    "OR l.groups IS NOT NULL) ORDER BY d.endpoint LIMIT $2::integer",
                     (struct str[]){p.cursor, str_of(p.limit)}, 2, &r);
     if (e)
         return e;
@@ -90,7 +94,7 @@ enum err groups_list(struct pg *db, struct q_page page, struct json_out *j)
     enum err e = page_open(&p, page);
     if (!e)
         e = pg_exec(db,
-                    GROUP_COLUMNS "WHERE ($1::text IS NULL OR g.name > $1) ORDER BY g.name "
+                    GROUP_COLUMNS "WHERE g.name > coalesce($1::text, '') ORDER BY g.name "
                                   "LIMIT $2::integer",
                     (struct str[]){p.cursor, str_of(p.limit)}, 2, &r);
     if (e)
@@ -136,7 +140,7 @@ enum err group_members(struct pg *db, struct str name, struct q_page page, struc
     e = pg_exec(db,
                 "SELECT d.endpoint FROM device_group g JOIN group_member m ON m.group_id = g.id "
                 "JOIN device d ON d.id = m.device_id WHERE g.name = $1 "
-                "AND ($2::text IS NULL OR d.endpoint > $2) ORDER BY d.endpoint LIMIT $3::integer",
+                "AND d.endpoint > coalesce($2::text, '') ORDER BY d.endpoint LIMIT $3::integer",
                 (struct str[]){name, p.cursor, str_of(p.limit)}, 3, &r);
     if (e)
         return e;

@@ -5,8 +5,9 @@
 
 #define COMMAND_COLUMNS                                                                            \
     "SELECT c.id, d.endpoint, c.op, c.request, c.state, c.why, to_ms(c.created_at), "              \
-    "to_ms(c.sent_at), to_ms(c.finished_at), c.by_name, c.result "                                 \
-    "FROM command c JOIN device d ON d.id = c.device_id "
+    "to_ms(c.sent_at), to_ms(c.finished_at), c.by_name, c.result "
+#define JOIN_DEVICE   "JOIN device d ON d.id = c.device_id "
+#define FROM_COMMANDS "FROM command c " JOIN_DEVICE
 
 enum {
     C_ID,
@@ -100,8 +101,8 @@ enum err q_command_insert(struct pg *db, const struct command_insert *in, char i
 enum err q_command(struct pg *db, struct str id, struct json_out *j)
 {
     struct pg_result *r;
-    enum err e =
-        pg_prepared(db, "command_by_id", COMMAND_COLUMNS "WHERE c.id = $1::uuid", &id, 1, &r);
+    enum err e = pg_prepared(db, "command_by_id",
+                             COMMAND_COLUMNS FROM_COMMANDS "WHERE c.id = $1::uuid", &id, 1, &r);
     if (e) {
         json_null(j);
         return e == ERR_INVALID ? ERR_NOTFOUND : e; /* text that is no id names nothing */
@@ -116,11 +117,21 @@ enum err q_command(struct pg *db, struct str id, struct json_out *j)
     return e;
 }
 
-/* Two statements: see q_timeline.c. */
-#define NEXT_PAGE                                                                                  \
-    "($1::text IS NULL OR c.state = ANY (string_to_array($1, ','))) "                              \
-    "AND ($2::bigint IS NULL OR (c.created_at, c.id) < (at_ms($2::bigint), $3::uuid)) "            \
-    "ORDER BY c.created_at DESC, c.id DESC LIMIT $4::integer"
+/* Three statements: see q_timeline.c. */
+#define AFTER                                                                                      \
+    "(c.created_at, c.id) < (coalesce(at_ms($2::bigint), 'infinity'), "                            \
+    "coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) "
+#define NEWEST "ORDER BY c.created_at DESC, c.id DESC LIMIT $4::integer"
+
+#define OF_DEVICE                                                                                  \
+    COMMAND_COLUMNS FROM_COMMANDS                                                                  \
+        "WHERE c.device_id = (SELECT id FROM device WHERE endpoint = $5) "                         \
+        "AND ($1::text IS NULL OR c.state = ANY (string_to_array($1, ','))) AND " AFTER NEWEST
+#define OF_ALL COMMAND_COLUMNS FROM_COMMANDS "WHERE $1::text IS NULL AND " AFTER NEWEST
+#define OF_STATES                                                                                  \
+    COMMAND_COLUMNS "FROM (SELECT DISTINCT unnest(string_to_array($1, ',')) AS state) s "          \
+                    "CROSS JOIN LATERAL (SELECT * FROM command c WHERE c.state = s.state "         \
+                    "AND " AFTER NEWEST ") c " JOIN_DEVICE NEWEST
 
 enum err q_commands(struct pg *db, struct str endpoint, struct str state, struct q_page page,
                     struct json_out *j)
@@ -132,12 +143,11 @@ enum err q_commands(struct pg *db, struct str endpoint, struct str state, struct
         return e;
     const struct str params[] = {state, k.at_ms, k.last_id, str_of(k.limit), endpoint};
     if (endpoint.p)
-        e = pg_prepared(db, "commands_of",
-                        COMMAND_COLUMNS "WHERE c.device_id = (SELECT id FROM device WHERE "
-                                        "endpoint = $5) AND " NEXT_PAGE,
-                        params, 5, &r);
+        e = pg_prepared(db, "commands_of", OF_DEVICE, params, 5, &r);
+    else if (state.p)
+        e = pg_prepared(db, "commands_in", OF_STATES, params, 4, &r);
     else
-        e = pg_prepared(db, "commands", COMMAND_COLUMNS "WHERE " NEXT_PAGE, params, 4, &r);
+        e = pg_prepared(db, "commands", OF_ALL, params, 4, &r);
     if (e)
         return e;
     q_list_open(j);

@@ -3,15 +3,28 @@
 
 enum { T_ID, T_AT, T_STRAND, T_KIND, T_TEXT, T_DETAIL, T_ENDPOINT };
 
-/* Two statements, because one with "of this device or of all" would get one plan for both and read
- * the whole fleet's timeline for a quiet device. */
-#define SELECT_EVENTS                                                                              \
-    "SELECT t.id, to_ms(t.at), t.strand, t.kind, t.text, t.detail, d.endpoint "                    \
-    "FROM timeline_event t JOIN device d ON d.id = t.device_id WHERE "
-#define NEXT_PAGE                                                                                  \
-    "($1::text IS NULL OR t.kind = ANY (string_to_array($1, ','))) "                               \
-    "AND ($2::bigint IS NULL OR (t.at, t.id) < (at_ms($2::bigint), $3::bigint)) "                  \
-    "ORDER BY t.at DESC, t.id DESC LIMIT $4::integer"
+/* Three statements, because one with "of this device or of all, of these kinds or of any" would get
+ * one plan for all and read the whole fleet's timeline for a quiet device or a rare kind.  Of
+ * several kinds each gives a page of its own, from which the newest are taken.  The first page is
+ * the one after the end of time, so that the cursor is always a bound of the index. */
+#define SELECT_EVENTS "SELECT t.id, to_ms(t.at), t.strand, t.kind, t.text, t.detail, d.endpoint "
+#define JOIN_DEVICE   "JOIN device d ON d.id = t.device_id "
+#define AFTER                                                                                      \
+    "(t.at, t.id) < (coalesce(at_ms($2::bigint), 'infinity'), "                                    \
+    "coalesce($3::bigint, 9223372036854775807)) "
+#define NEWEST "ORDER BY t.at DESC, t.id DESC LIMIT $4::integer"
+
+#define OF_DEVICE                                                                                  \
+    SELECT_EVENTS                                                                                  \
+        "FROM timeline_event t " JOIN_DEVICE                                                       \
+        "WHERE t.device_id = (SELECT id FROM device WHERE endpoint = $5) "                         \
+        "AND ($1::text IS NULL OR t.kind = ANY (string_to_array($1, ','))) AND " AFTER NEWEST
+#define OF_ALL                                                                                     \
+    SELECT_EVENTS "FROM timeline_event t " JOIN_DEVICE "WHERE $1::text IS NULL AND " AFTER NEWEST
+#define OF_KINDS                                                                                   \
+    SELECT_EVENTS "FROM (SELECT DISTINCT unnest(string_to_array($1, ',')) AS kind) k "             \
+                  "CROSS JOIN LATERAL (SELECT * FROM timeline_event t WHERE t.kind = k.kind "      \
+                  "AND " AFTER NEWEST ") t " JOIN_DEVICE NEWEST
 
 enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct q_page page,
                     struct json_out *j)
@@ -23,12 +36,11 @@ enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct 
         return e;
     const struct str params[] = {kind, k.at_ms, k.last_id, str_of(k.limit), endpoint};
     if (endpoint.p)
-        e = pg_prepared(db, "timeline_of",
-                        SELECT_EVENTS "t.device_id = (SELECT id FROM device WHERE endpoint = $5) "
-                                      "AND " NEXT_PAGE,
-                        params, 5, &r);
+        e = pg_prepared(db, "timeline_of", OF_DEVICE, params, 5, &r);
+    else if (kind.p)
+        e = pg_prepared(db, "timeline_kinds", OF_KINDS, params, 4, &r);
     else
-        e = pg_prepared(db, "timeline", SELECT_EVENTS NEXT_PAGE, params, 4, &r);
+        e = pg_prepared(db, "timeline", OF_ALL, params, 4, &r);
     if (e)
         return e;
     q_list_open(j);
