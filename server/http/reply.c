@@ -90,10 +90,32 @@ void reply_version(struct request *r, const char *version)
     reply_header(r, "ETag", quoted);
 }
 
+/* Refusals that somebody may want to be woken by, by the code of the answer. */
+static const struct {
+    const char *code;
+    enum metric metric;
+} refusals[] = {
+    {"unauthenticated", M_HTTP_STRANGER},  {"bad_credentials", M_HTTP_STRANGER},
+    {"forbidden", M_HTTP_FORBIDDEN},       {"csrf", M_HTTP_CSRF},
+    {"bad_origin", M_HTTP_ORIGIN},         {"login_throttled", M_HTTP_THROTTLED},
+    {"login_busy", M_HTTP_THROTTLED},      {"too_large", M_HTTP_TOOBIG},
+    {"too_many_headers", M_HTTP_TOOBIG},   {"bad_request", M_HTTP_MALFORMED},
+    {"malformed_json", M_HTTP_MALFORMED},  {"too_deep", M_HTTP_MALFORMED},
+    {"too_many_values", M_HTTP_MALFORMED}, {"invalid_utf8", M_HTTP_MALFORMED},
+};
+
+static void count_refusal(struct request *r, const char *code)
+{
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        if (!strcmp(refusals[i].code, code))
+            metric_add(r->http->parts.metrics, refusals[i].metric, 1);
+}
+
 struct json_out *reply_problem_open(struct request *r, int status, const char *code,
                                     const char *detail)
 {
     start(r, status, "application/problem+json");
+    count_refusal(r, code);
     struct json_out *j = &r->json;
     json_open(j, '{');
     json_key(j, "type");

@@ -20,6 +20,7 @@ struct login {
     pthread_mutex_t scrypt;            /* one password check at a time */
     struct throttle *throttle;         /* by user and address */
     struct throttle *addresses;        /* by address alone: many names tried from one place */
+    struct throttle *strangers;        /* how many audit rows pages of other sites are worth */
     atomic_size_t checking;            /* logins that wait for their password check */
     char nobody[CRYPTO_PASSWORD_TEXT]; /* what unknown users are checked against */
 };
@@ -40,7 +41,8 @@ enum err login_new(struct login **out)
     if (!e) {
         l->throttle = throttle_new(seed, THROTTLE_FREE);
         l->addresses = throttle_new(seed, ADDRESS_FREE);
-        e = l->throttle && l->addresses ? ERR_OK : ERR_NOMEM;
+        l->strangers = throttle_new(seed, THROTTLE_FREE);
+        e = l->throttle && l->addresses && l->strangers ? ERR_OK : ERR_NOMEM;
     }
     if (e) {
         login_free(l);
@@ -56,6 +58,7 @@ void login_free(struct login *l)
         return;
     throttle_free(l->throttle);
     throttle_free(l->addresses);
+    throttle_free(l->strangers);
     pthread_mutex_destroy(&l->scrypt);
     free(l);
 }
@@ -158,11 +161,24 @@ static void refuse(struct request *r, struct str username)
     reply_problem(r, 401, "bad_credentials", "The user name or the password is wrong.");
 }
 
+/* Counted each time, audited a few times per address: anybody may send this at any rate. */
+static void refuse_page(struct request *r)
+{
+    struct throttle *t = r->http->login->strangers;
+    uint64_t now = clock_mono_ms();
+    if (!throttle_wait_s(t, (struct str){0}, str_of(r->remote), now)) {
+        throttle_failed(t, (struct str){0}, str_of(r->remote), now);
+        audit_refused(r, "login_refused", (struct str)STR("(a page of another site)"),
+                      "bad_origin");
+    }
+    reply_problem(r, 403, "bad_origin", "A login must come from this site.");
+}
+
 void res_session_login(struct request *r)
 {
     struct str username, password;
     if (!request_same_origin(r)) {
-        reply_problem(r, 403, "bad_origin", "A login must come from this site.");
+        refuse_page(r);
         return;
     }
     if (!request_json(r) || !request_member(r, "username", &username) ||

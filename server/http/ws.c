@@ -113,6 +113,7 @@ bool ws_admit(struct request *r)
         return false;
     if (r->who.proof == PROOF_COOKIE &&
         (!request_header(r, "Origin").p || !request_same_origin(r))) {
+        audit_refused(r, "live_refused", (struct str)STR("(a page of another site)"), "bad_origin");
         reply_problem(r, 403, "bad_origin", "A page of another site may not listen here.");
         return false;
     }

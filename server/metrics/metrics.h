@@ -72,7 +72,7 @@
     X(M_SAMPLES_STORED, 'c', "braid_samples_total", "stage=\"stored\"", "Samples on their way")    \
     X(M_SAMPLES_SPOOLED, 'c', "braid_samples_total", "stage=\"spooled\"", "Samples on their way")  \
     X(M_SAMPLES_REFUSED, 'c', "braid_samples_total", "stage=\"refused\"", "Samples on their way")  \
-    X(M_LANDING_TURNS, 'c', "braid_landing_turns_total", "result=\"turned\"",                       \
+    X(M_LANDING_TURNS, 'c', "braid_landing_turns_total", "result=\"turned\"",                      \
       "Landing tables that were full or old enough")                                               \
     X(M_LANDING_HELD, 'c', "braid_landing_turns_total", "result=\"none_free\"",                    \
       "Landing tables that were full or old enough")                                               \
@@ -91,7 +91,21 @@
     X(M_HTTP_4XX, 'c', "braid_http_responses_total", "class=\"4xx\"", "Answers of the API")        \
     X(M_HTTP_5XX, 'c', "braid_http_responses_total", "class=\"5xx\"", "Answers of the API")        \
     X(M_LOGIN_OK, 'c', "braid_logins_total", "result=\"ok\"", "Logins")                            \
-    X(M_LOGIN_BAD, 'c', "braid_logins_total", "result=\"refused\"", "Logins")
+    X(M_LOGIN_BAD, 'c', "braid_logins_total", "result=\"refused\"", "Logins")                      \
+    X(M_HTTP_STRANGER, 'c', "braid_http_refused_total", "reason=\"unauthenticated\"",              \
+      "Refused before any work, by reason")                                                        \
+    X(M_HTTP_FORBIDDEN, 'c', "braid_http_refused_total", "reason=\"forbidden\"",                   \
+      "Refused before any work, by reason")                                                        \
+    X(M_HTTP_CSRF, 'c', "braid_http_refused_total", "reason=\"csrf\"",                             \
+      "Refused before any work, by reason")                                                        \
+    X(M_HTTP_ORIGIN, 'c', "braid_http_refused_total", "reason=\"origin\"",                         \
+      "Refused before any work, by reason")                                                        \
+    X(M_HTTP_THROTTLED, 'c', "braid_http_refused_total", "reason=\"throttled\"",                   \
+      "Refused before any work, by reason")                                                        \
+    X(M_HTTP_TOOBIG, 'c', "braid_http_refused_total", "reason=\"too_large\"",                      \
+      "Refused before any work, by reason")                                                        \
+    X(M_HTTP_MALFORMED, 'c', "braid_http_refused_total", "reason=\"malformed\"",                   \
+      "Refused before any work, by reason")
 
 enum metric {
 #define X(id, kind, name, labels, help) id,

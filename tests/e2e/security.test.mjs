@@ -38,6 +38,11 @@ withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_prox
       socket.on('close', end);
     });
 
+  // What braid_http_refused_total counts, and what the audit log says beside it.
+  const refusals = async (reason) => (await stack.metric(`braid_http_refused_total{reason="${reason}"}`)) ?? 0;
+  const audited = async (action, result) =>
+    (await stack.api('GET', `/audit?action=${encodeURIComponent(action)}&result=${result}&limit=1000`)).body.items;
+
   const alive = async () => {
     const at = Date.now();
     assert.equal((await stack.api('GET', '/fleet')).status, 200);
@@ -73,6 +78,11 @@ withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_prox
     assert.ok(memory() < before + kept, `memory stays bounded: ${before} -> ${memory()} MiB`);
     const rows = await stack.sql("SELECT count(*)::int AS n FROM audit_log WHERE action = 'login_refused'");
     assert.ok(rows[0].n >= statuses[401] && rows[0].n < 300, 'what was checked is audited, no flood of rows');
+    assert.ok((await refusals('throttled')) >= statuses[429]);
+    assert.ok((await refusals('unauthenticated')) >= statuses[401]);
+    assert.ok((await stack.metric('braid_logins_total{result="refused"}')) >= statuses[401]);
+    const [row] = await audited('login_refused', 'bad_credentials');
+    assert.equal(row.from, '198.51.100.1');
     await session('198.51.100.2'); // the owner, elsewhere, gets in
   });
 
@@ -101,6 +111,7 @@ withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_prox
 
   test('a page of another site can neither change, nor log in, nor listen', async () => {
     const { cookie, csrf } = await session('198.51.100.4');
+    const before = { csrf: await refusals('csrf'), origin: await refusals('origin') };
     const forged = await asks(cookie, 'DELETE', '/devices/x', { origin: 'http://evil.example' });
     assert.deepEqual([forged.status, forged.body.code], [403, 'csrf']);
     const wrong = await asks(cookie, 'DELETE', '/devices/x', { 'x-braid-csrf': csrf.replace(/./g, '0') });
@@ -120,6 +131,19 @@ withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_prox
     assert.equal(await listen({ cookie, origin: 'null' }), 403);
     assert.equal(await listen({ origin: stack.url }), 401);
     assert.equal(await listen({ cookie, origin: stack.url }), 'open');
+
+    assert.equal(await refusals('csrf'), before.csrf + 2);
+    assert.equal(await refusals('origin'), before.origin + 3);
+    const changes = await audited('device_forget', 'csrf');
+    assert.deepEqual(changes.map((row) => [row.who, row.target]), [['admin', 'x'], ['admin', 'x']]);
+    assert.deepEqual((await audited('live_refused', 'bad_origin')).map((row) => row.who), ['admin', 'admin']);
+    assert.equal((await audited('login_refused', 'bad_origin')).length, 1);
+    // However often a page tries: counted each time, a few rows in the log.
+    await Promise.all(Array.from({ length: 100 }, () => stack.api('POST', '/session', { username: 'a', password: 'b' },
+      { token: null, headers: { origin: 'http://evil.example' } })));
+    assert.equal(await refusals('origin'), before.origin + 103);
+    assert.ok((await audited('login_refused', 'bad_origin')).length < 20);
+    await session('198.51.100.4'); // and nobody was locked out by it
   });
 
   test('no path leaves the folder of the web UI', async () => {
@@ -135,6 +159,7 @@ withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_prox
 
   test('too long requests and bodies are refused, and the next caller is served', async () => {
     const head = (line, rest) => raw(`${line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${rest}\r\n`);
+    const before = { large: await refusals('too_large'), malformed: await refusals('malformed') };
     const refused = /^(HTTP\/1\.1 4(00|13|14|31) |$)/;
     assert.match(await head(`GET /${'a'.repeat(100000)}`, ''), refused);
     assert.match(await head('GET /healthz', `X-Long: ${'a'.repeat(200000)}\r\n`), refused);
@@ -145,6 +170,8 @@ withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_prox
     assert.match(huge, /^HTTP\/1\.1 413 /);
     const deep = await stack.api('POST', '/session', `${'['.repeat(50000)}`, { token: null });
     assert.equal(deep.status, 400);
+    assert.ok((await refusals('too_large')) >= before.large + 2);
+    assert.ok((await refusals('malformed')) >= before.malformed + 1);
     await alive();
   });
 
