@@ -1,62 +1,62 @@
 /* mqtt.c - see mqtt.h.
  *
- * Each attempt to connect makes a fresh client object: libmosquitto would keep unacknowledged
- * messages of an old connection and send them before whatever our handler does first, but the first
- * thing a Sparkplug host says must be its birth.
+ * A client of our own (mqtt_wire: packets, stream: the socket) because of what libmosquitto costs a
+ * host that reads a hundred thousand messages a second: one pselect() and three read()s for each.
+ * Here one read() takes what is there, and when messages come fast the loop waits a moment before
+ * it reads, so that one wake-up serves many of them (coalescing_note).  The broker sees a plain
+ * client: QoS 0 and 1, no topic aliases.
  *
- * Locks.  `lock` guards the client object (`mosq`), the scratch buffer and the count of what waits;
- * it is taken before libmosquitto's own locks and never while one of those that publishing needs is
- * held.  Therefore the library's connect, publish and disconnect callbacks only note what happened
- * (on the session's own thread, in `noted`), and `deliver` tells the handler once the library has
- * returned.  The message callback does call the handler, because the message lives only that long;
- * libmosquitto holds nothing then that publishing would need.
+ * What waits to be sent.  Publishers append whole packets to `out` under `lock` and ring; the
+ * session's thread swaps it with `sending` and writes without the lock.  QoS 1 messages beyond what
+ * the broker will have under way (its receive maximum) stand in `held` until acknowledgements make
+ * room.  Nothing survives a connection: the first thing a Sparkplug host says on a new one must be
+ * its birth, and whoever needs more repeats it himself.
  *
- * The loop polls the socket and an eventfd (publishers ring it: libmosquitto's own wake-up pair is
- * of no use outside its own loop) and drains several messages per wake-up, because libmosquitto
- * reads one packet per call and TLS may hold decrypted bytes that poll() does not see. */
+ * A QoS 1 message is acknowledged once the handler has returned from it.
+ *
+ * coalescing_note: below COALESCE_FROM messages a second the loop reads at once.  Above, it lets
+ * COALESCE_US pass between readable and read; a Unix socket holds about 280 small packets, so more
+ * would make the broker wait. */
 #include "port/mqtt.h"
 
 #include <errno.h>
 #include <mosquitto.h>
-#include <mqtt_protocol.h>
-#include <openssl/ssl.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "port/mqtt_wire.h"
+#include "port/stream.h"
 
 #define WAITING_MAX_BYTES    ((size_t)64 << 20)
 #define WAITING_MAX_MESSAGES 20000
+#define OUT_LIMIT            ((size_t)512 << 20)
 #define BACKOFF_MIN_MS       200
 #define BACKOFF_MAX_MS       5000
 #define CONNACK_MS           10000
 #define STABLE_MS            5000 /* a connection that lived this long resets the back-off */
-#define DRAIN_MESSAGES       500
 #define MISC_MS              1000
 #define RECEIVE_MAX          500
 #define TOPIC_MAX_BYTES      65535
+#define PAYLOAD_MAX_BYTES    ((size_t)256 << 20) /* MQTT's own limit */
 #define PASSWORD_MAX_BYTES   4096
+#define IN_BYTES             ((size_t)256 << 10) /* of the read buffer; grows for larger packets */
+#define ROUND_BYTES          ((size_t)1 << 20)   /* read before looking at anything else */
+#define KEEP_BYTES           ((size_t)1 << 20) /* an output buffer larger than this is given back */
+#define COALESCE_FROM        4000              /* messages a second */
+#define COALESCE_US          500
+#define RATE_WINDOW_US       20000
+#define HELD_MS              50 /* how soon reading goes on after it was paused */
 
 enum life { IDLE, CONNECTING, UP };
-
-struct ack {
-    int mid, reason;
-};
-
-/* What the library told during one call into it; read by `deliver` right after. */
-struct noted {
-    bool connack, session_present, closed;
-    int code; /* of connack or closed */
-    struct ack *acks;
-    size_t n_acks, cap_acks;
-};
 
 struct mqtt {
     struct mqtt_options o; /* strings owned */
@@ -70,13 +70,24 @@ struct mqtt {
     enum life life;
     uint64_t since_ms; /* of `life` */
     unsigned failures;
-    struct noted noted;
+    struct stream *stream; /* NULL between connections */
+    char *in;
+    size_t in_n, in_cap;
+    struct buf sending;
+    size_t sent; /* of `sending` */
+    uint64_t heard_ms, said_ms, pinged_ms, keepalive_ms;
+    uint64_t window_us; /* start of the window that counts messages */
+    unsigned window_messages;
+    bool fast;
+    bool holding, hung_up; /* reading is paused; meanwhile the other side ended the connection */
 
     pthread_mutex_t lock;
-    struct mosquitto *mosq; /* NULL between connections */
-    struct buf topic;
-    size_t waiting_bytes, waiting;
-    uint32_t size_of[65536]; /* by message id: bytes + 1 of what waits */
+    struct buf out, held; /* held: length (4 bytes, host order) and packet, from held_at on */
+    size_t held_at;
+    unsigned quota; /* QoS 1 messages we may still send */
+    uint16_t next_id;
+    size_t waiting_bytes, waiting; /* QoS 1, not acknowledged yet */
+    uint32_t size_of[65536];       /* by message id: bytes + 1 of what waits */
 };
 
 void mqtt_lib_init(void)
@@ -89,74 +100,18 @@ void mqtt_lib_fini(void)
     mosquitto_lib_cleanup();
 }
 
-/* ---- callbacks of the library: only note ---- */
-
-static void on_connect(struct mosquitto *mosq, void *ctx, int code, int flags,
-                       const mosquitto_property *props)
+static void ring(const struct mqtt *m)
 {
-    struct mqtt *m = ctx;
-    (void)mosq;
-    (void)props;
-    m->noted.connack = true;
-    m->noted.code = code;
-    m->noted.session_present = flags & 1;
+    const uint64_t one = 1;
+    ssize_t done = write(m->wake, &one, sizeof one);
+    (void)done; /* full means it rings already */
 }
 
-static void on_disconnect(struct mosquitto *mosq, void *ctx, int code,
-                          const mosquitto_property *props)
+static void clear_wake(const struct mqtt *m)
 {
-    struct mqtt *m = ctx;
-    (void)mosq;
-    (void)props;
-    if (!m->noted.closed)
-        m->noted.code = code;
-    m->noted.closed = true;
-}
-
-static void on_publish(struct mosquitto *mosq, void *ctx, int mid, int reason,
-                       const mosquitto_property *props)
-{
-    struct mqtt *m = ctx;
-    struct noted *k = &m->noted;
-    (void)mosq;
-    (void)props;
-    if (k->n_acks == k->cap_acks) {
-        size_t cap = k->cap_acks ? 2 * k->cap_acks : 64;
-        struct ack *v = reallocarray(k->acks, cap, sizeof *v);
-        if (!v)
-            return; /* the message counts as waiting until the next connection */
-        k->acks = v;
-        k->cap_acks = cap;
-    }
-    k->acks[k->n_acks++] = (struct ack){mid, reason};
-}
-
-static void on_subscribe(struct mosquitto *mosq, void *ctx, int mid, int n, const int *granted,
-                         const mosquitto_property *props)
-{
-    const struct mqtt *m = ctx;
-    (void)mosq;
-    (void)mid;
-    (void)props;
-    for (int i = 0; i < n; i++)
-        if (granted[i] >= 128)
-            log_warn("mqtt.subscription_refused", KV("session", m->o.name), KI("code", granted[i]));
-}
-
-static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto_message *msg,
-                       const mosquitto_property *props)
-{
-    struct mqtt *m = ctx;
-    (void)mosq;
-    (void)props;
-    const struct mqtt_message out = {
-        .topic = str_of(msg->topic),
-        .payload = str_make(msg->payload, (size_t)msg->payloadlen),
-        .retained = msg->retain,
-        .qos = (uint8_t)msg->qos,
-    };
-    if (m->h.message)
-        m->h.message(m->h.ctx, m, &out);
+    uint64_t n;
+    while (read(m->wake, &n, sizeof n) == (ssize_t)sizeof n)
+        ;
 }
 
 /* ---- connecting ---- */
@@ -177,113 +132,47 @@ static enum err read_password(const char *path, char out[PASSWORD_MAX_BYTES])
     return broken ? ERR_IO : ERR_OK;
 }
 
-static const char *or_null(const char *s)
+static struct str or_none(const char *s)
 {
-    return s && s[0] ? s : NULL;
+    return s && s[0] ? str_of(s) : str_make(NULL, 0);
 }
 
-static enum err set_credentials(const struct mqtt *m, struct mosquitto *q)
+/* Puts CONNECT, with the will the handler wants, into `sending`. */
+static enum err say_hello(struct mqtt *m)
 {
     char password[PASSWORD_MAX_BYTES];
-    bool has_password = or_null(m->o.password_file);
-    enum err e = has_password ? read_password(m->o.password_file, password) : ERR_OK;
-    if (!e && or_null(m->o.username) &&
-        mosquitto_username_pw_set(q, m->o.username, has_password ? password : NULL))
-        e = ERR_NOMEM;
-    if (has_password)
-        OPENSSL_cleanse(password, sizeof password);
-    if (e || !or_null(m->o.ca_file))
-        return e;
-    int rc = mosquitto_tls_set(q, m->o.ca_file, NULL, or_null(m->o.cert_file),
-                               or_null(m->o.key_file), NULL);
-    if (!rc)
-        rc = mosquitto_tls_opts_set(q, SSL_VERIFY_PEER, NULL, NULL);
-    if (rc)
-        log_error("mqtt.tls_files", KV("session", m->o.name), KV("reason", mosquitto_strerror(rc)));
-    return rc ? ERR_IO : ERR_OK;
-}
-
-static enum err set_will(struct mqtt *m, struct mosquitto *q)
-{
     struct buf topic, payload;
-    uint8_t qos = 0;
-    bool retain = false;
+    struct wire_connect c = {.client_id = str_of(m->o.client_id),
+                             .username = or_none(m->o.username),
+                             .keepalive_s = (uint16_t)m->o.keepalive_s,
+                             .receive_max = RECEIVE_MAX,
+                             .clean_start = m->o.clean_start,
+                             .session_expiry_s = m->o.clean_start ? 0 : m->o.session_expiry_s};
     enum err e = ERR_OK;
-    if (!m->h.will)
-        return ERR_OK;
+    bool has_password = c.username.p && or_none(m->o.password_file).p;
+    if (has_password)
+        e = read_password(m->o.password_file, password);
+    if (has_password && !e)
+        c.password = str_of(password);
     buf_init(&topic, TOPIC_MAX_BYTES);
-    buf_init(&payload, 65536);
-    m->h.will(m->h.ctx, &topic, &payload, &qos, &retain);
-    const char *name = buf_text(&topic);
-    if (!name || payload.err)
-        e = ERR_NOMEM;
-    else if (topic.n &&
-             mosquitto_will_set_v5(q, name, (int)payload.n, payload.p, qos, retain, NULL))
-        e = ERR_INVALID;
+    buf_init(&payload, 65535);
+    if (m->h.will)
+        m->h.will(m->h.ctx, &topic, &payload, &c.will_qos, &c.will_retain);
+    c.will_topic = buf_view(&topic);
+    c.will_payload = buf_view(&payload);
+    if (!e)
+        e = topic.err ? topic.err : payload.err;
+    if (!e && topic.n)
+        e = wire_topic_ok(c.will_topic);
+    if (!e) {
+        wire_put_connect(&m->sending, &c);
+        e = m->sending.err;
+    }
     buf_fini(&topic);
     buf_fini(&payload);
+    if (has_password)
+        OPENSSL_cleanse(password, sizeof password);
     return e;
-}
-
-static enum err make_client(struct mqtt *m, struct mosquitto **out)
-{
-    struct mosquitto *q = mosquitto_new(m->o.client_id, m->o.clean_start, m);
-    if (!q)
-        return ERR_NOMEM;
-    mosquitto_threaded_set(q, true);
-    mosquitto_int_option(q, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
-    mosquitto_int_option(q, MOSQ_OPT_TCP_NODELAY, 1);
-    mosquitto_int_option(q, MOSQ_OPT_RECEIVE_MAXIMUM, RECEIVE_MAX);
-    mosquitto_int_option(q, MOSQ_OPT_SEND_MAXIMUM, RECEIVE_MAX);
-    mosquitto_connect_v5_callback_set(q, on_connect);
-    mosquitto_disconnect_v5_callback_set(q, on_disconnect);
-    mosquitto_publish_v5_callback_set(q, on_publish);
-    mosquitto_subscribe_v5_callback_set(q, on_subscribe);
-    mosquitto_message_v5_callback_set(q, on_message);
-    enum err e = set_credentials(m, q);
-    if (!e)
-        e = set_will(m, q);
-    if (e) {
-        mosquitto_destroy(q);
-        return e;
-    }
-    *out = q;
-    return ERR_OK;
-}
-
-/* libmosquitto prepares OpenSSL inside the first TLS connect, guarded by a plain flag: two sessions
- * that connect first at the same moment would both do it, and one result would leak.  So the first
- * connect of the process is made alone. */
-static struct {
-    pthread_mutex_t lock;
-    _Atomic bool done;
-} tls_start = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static int first_alone(struct mqtt *m, struct mosquitto *q, const mosquitto_property *props)
-{
-    bool alone = m->o.ca_file[0] && !atomic_load(&tls_start.done);
-    if (alone)
-        pthread_mutex_lock(&tls_start.lock);
-    int rc = mosquitto_connect_bind_v5(q, m->o.host, m->o.port, m->o.keepalive_s, NULL, props);
-    if (alone) {
-        if (!rc)
-            atomic_store(&tls_start.done, true);
-        pthread_mutex_unlock(&tls_start.lock);
-    }
-    return rc;
-}
-
-static int dial(struct mqtt *m, struct mosquitto *q)
-{
-    mosquitto_property *props = NULL;
-    int rc = MOSQ_ERR_SUCCESS;
-    if (!m->o.clean_start)
-        rc = mosquitto_property_add_int32(&props, MQTT_PROP_SESSION_EXPIRY_INTERVAL,
-                                          m->o.session_expiry_s);
-    if (!rc)
-        rc = first_alone(m, q, props);
-    mosquitto_property_free_all(&props);
-    return rc;
 }
 
 static void set_life(struct mqtt *m, enum life life)
@@ -293,19 +182,33 @@ static void set_life(struct mqtt *m, enum life life)
     atomic_store(&m->up, life == UP);
 }
 
-/* hang_up forgets the client object and everything that waited in it. */
+static void empty(struct buf *b)
+{
+    size_t limit = b->limit;
+    if (b->cap > KEEP_BYTES) {
+        buf_fini(b);
+        buf_init(b, limit);
+    } else {
+        buf_reset(b);
+    }
+}
+
+/* hang_up closes the connection and forgets everything that waited on it. */
 static void hang_up(struct mqtt *m)
 {
     pthread_mutex_lock(&m->lock);
-    struct mosquitto *q = m->mosq;
-    m->mosq = NULL;
-    m->waiting = m->waiting_bytes = 0;
+    empty(&m->out);
+    empty(&m->held);
+    m->held_at = m->waiting = m->waiting_bytes = 0;
     memset(m->size_of, 0, sizeof m->size_of);
     pthread_mutex_unlock(&m->lock);
-    if (q)
-        mosquitto_destroy(q);
-    m->noted.connack = m->noted.closed = false;
-    m->noted.n_acks = 0;
+    stream_close(m->stream);
+    m->stream = NULL;
+    empty(&m->sending);
+    m->sent = m->in_n = 0;
+    m->pinged_ms = 0;
+    m->fast = m->holding = m->hung_up = false;
+    m->window_messages = 0;
 }
 
 /* lose ends the connection (or the attempt), tells the handler, and counts towards the back-off. */
@@ -324,134 +227,336 @@ static void lose(struct mqtt *m, const char *why)
         m->h.disconnected(m->h.ctx, m, why);
 }
 
+/* While the connection opens: ready, or time is up, or we are to stop. */
+static bool wait_for(void *ctx, int fd, short events)
+{
+    struct mqtt *m = ctx;
+    for (;;) {
+        uint64_t now = clock_mono_ms();
+        if (atomic_load(&m->stopping) || now >= m->since_ms + CONNACK_MS)
+            return false;
+        struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = m->wake, .events = POLLIN}};
+        int n = poll(p, 2, (int)(m->since_ms + CONNACK_MS - now));
+        if (n > 0 && p[1].revents)
+            clear_wake(m);
+        if (n > 0 && p[0].revents)
+            return true;
+        if (n < 0 && errno != EINTR)
+            return false;
+    }
+}
+
 static void connect_now(struct mqtt *m)
 {
-    struct mosquitto *q = NULL;
-    m->noted = (struct noted){.acks = m->noted.acks, .cap_acks = m->noted.cap_acks};
+    char why[200] = "";
+    const struct stream_options o = {.host = m->o.host,
+                                     .port = m->o.port,
+                                     .ca_file = m->o.ca_file,
+                                     .cert_file = m->o.cert_file,
+                                     .key_file = m->o.key_file};
     set_life(m, CONNECTING);
-    enum err e = make_client(m, &q);
+    enum err e = stream_open(&o, wait_for, m, &m->stream, why, sizeof why);
     if (e) {
-        lose(m, err_word(e));
+        lose(m, why);
         return;
     }
-    int rc = dial(m, q);
-    int cause = errno;
-    pthread_mutex_lock(&m->lock);
-    m->mosq = q;
-    pthread_mutex_unlock(&m->lock);
-    if (rc)
-        lose(m, rc == MOSQ_ERR_ERRNO ? strerror(cause) : mosquitto_strerror(rc));
+    e = say_hello(m);
+    if (e)
+        lose(m, err_word(e));
+    m->heard_ms = m->said_ms = clock_mono_ms();
 }
 
-/* ---- what the library noted goes to the handler ---- */
+/* ---- sending ---- */
 
-static void settle_acks(struct mqtt *m)
+/* With the lock held: moves what the broker has room for from `held` to `out`. */
+static void release_held(struct mqtt *m)
 {
-    struct noted *k = &m->noted;
-    pthread_mutex_lock(&m->lock);
-    for (size_t i = 0; i < k->n_acks; i++) {
-        uint32_t *size = &m->size_of[(uint16_t)k->acks[i].mid];
-        if (*size) {
-            m->waiting_bytes -= *size - 1;
-            m->waiting--;
-            *size = 0;
-        }
+    while (m->quota && m->held_at < m->held.n) {
+        uint32_t n;
+        memcpy(&n, m->held.p + m->held_at, sizeof n);
+        buf_put(&m->out, m->held.p + m->held_at + sizeof n, n);
+        m->held_at += sizeof n + n;
+        m->quota--;
     }
-    pthread_mutex_unlock(&m->lock);
-    for (size_t i = 0; i < k->n_acks && m->h.acked; i++)
-        m->h.acked(m->h.ctx, m, k->acks[i].mid, k->acks[i].reason);
-    k->n_acks = 0;
-}
-
-static void deliver(struct mqtt *m)
-{
-    struct noted *k = &m->noted;
-    if (k->n_acks)
-        settle_acks(m);
-    if (k->connack) {
-        k->connack = false;
-        if (k->code) {
-            lose(m, mosquitto_reason_string(k->code));
-            return;
-        }
-        set_life(m, UP);
-        log_info("mqtt.connected", KV("session", m->o.name), KV("host", m->o.host),
-                 KI("port", m->o.port), KI("session_present", k->session_present));
-        if (m->h.connected)
-            m->h.connected(m->h.ctx, m, k->session_present);
+    if (m->held_at == m->held.n) {
+        empty(&m->held);
+        m->held_at = 0;
+    } else if (m->held_at > KEEP_BYTES && m->held_at > m->held.n / 2) {
+        memmove(m->held.p, m->held.p + m->held_at, m->held.n - m->held_at);
+        m->held.n -= m->held_at;
+        m->held_at = 0;
     }
-    if (k->closed)
-        lose(m, k->code > 127 ? mosquitto_reason_string(k->code)
-                              : mosquitto_strerror(k->code ? k->code : MOSQ_ERR_CONN_LOST));
 }
 
-/* after_call handles what a call into the library returned; false: the connection is gone. */
-static bool after_call(struct mqtt *m, int rc)
+/* Swaps the buffers when all of `sending` is out; false: nothing to send. */
+static bool more_to_send(struct mqtt *m)
 {
-    int cause = errno;
-    deliver(m);
-    if (rc && m->life != IDLE)
-        lose(m, rc == MOSQ_ERR_ERRNO ? strerror(cause) : mosquitto_strerror(rc));
-    return m->life != IDLE;
-}
-
-/* ---- the loop ---- */
-
-static bool more_to_read(struct mqtt *m)
-{
-    int bytes = 0;
-    const SSL *ssl = mosquitto_ssl_get(m->mosq);
-    if (ssl && SSL_pending(ssl) > 0)
+    if (m->sent < m->sending.n)
         return true;
-    return ioctl(mosquitto_socket(m->mosq), FIONREAD, &bytes) == 0 && bytes > 0;
+    empty(&m->sending);
+    m->sent = 0;
+    if (m->life != UP)
+        return false;
+    pthread_mutex_lock(&m->lock);
+    struct buf full = m->out;
+    m->out = m->sending;
+    m->sending = full;
+    pthread_mutex_unlock(&m->lock);
+    return m->sending.n > 0;
 }
 
-static bool read_some(struct mqtt *m)
+/* flush writes what goes at once; false: the connection is gone. */
+static bool flush(struct mqtt *m)
 {
-    for (int i = 0; i < DRAIN_MESSAGES; i++) {
-        if (!after_call(m, mosquitto_loop_read(m->mosq, 1)))
+    while (more_to_send(m)) {
+        size_t n = 0;
+        if (m->sending.err) {
+            lose(m, err_word(m->sending.err));
             return false;
-        if (!more_to_read(m))
-            break;
+        }
+        enum err e = stream_write(m->stream, m->sending.p + m->sent, m->sending.n - m->sent, &n);
+        if (e == ERR_AGAIN)
+            return true;
+        if (e) {
+            lose(m, "the connection broke while sending");
+            return false;
+        }
+        m->sent += n;
+        m->said_ms = clock_mono_ms();
     }
     return true;
 }
 
-static void clear_wake(const struct mqtt *m)
+/* ---- receiving ---- */
+
+static void take_connack(struct mqtt *m, const struct wire_packet *p)
 {
-    uint64_t n;
-    while (read(m->wake, &n, sizeof n) == (ssize_t)sizeof n)
-        ;
+    if (p->reason) {
+        lose(m, wire_reason(p->reason));
+        return;
+    }
+    m->keepalive_ms = 1000 * (uint64_t)(p->keepalive_s ? p->keepalive_s : m->o.keepalive_s);
+    pthread_mutex_lock(&m->lock);
+    m->quota = p->receive_max < RECEIVE_MAX ? p->receive_max : RECEIVE_MAX;
+    pthread_mutex_unlock(&m->lock);
+    set_life(m, UP);
+    log_info("mqtt.connected", KV("session", m->o.name), KV("host", m->o.host),
+             KI("port", m->o.port), KI("session_present", p->session_present));
+    if (m->h.connected)
+        m->h.connected(m->h.ctx, m, p->session_present);
 }
 
-static void turn(struct mqtt *m, uint64_t *next_misc)
+static void take_puback(struct mqtt *m, const struct wire_packet *p)
+{
+    pthread_mutex_lock(&m->lock);
+    uint32_t *size = &m->size_of[p->id];
+    bool known = *size > 0;
+    if (known) {
+        m->waiting_bytes -= *size - 1;
+        m->waiting--;
+        *size = 0;
+        m->quota++;
+        release_held(m);
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (known && m->h.acked)
+        m->h.acked(m->h.ctx, m, p->id, p->reason);
+}
+
+static void take_publish(struct mqtt *m, const struct wire_packet *p)
+{
+    const struct mqtt_message msg = {.topic = p->topic,
+                                     .payload = p->payload,
+                                     .retained = p->retain,
+                                     .dup = p->dup,
+                                     .qos = p->qos};
+    m->window_messages++;
+    if (m->h.message)
+        m->h.message(m->h.ctx, m, &msg);
+    if (p->qos)
+        wire_put_puback(&m->sending, p->id);
+}
+
+static void take(struct mqtt *m, const struct wire_packet *p)
+{
+    if ((p->type == WIRE_CONNACK) != (m->life == CONNECTING)) {
+        lose(m, "the broker said something out of turn");
+        return;
+    }
+    switch (p->type) {
+    case WIRE_PUBLISH:
+        take_publish(m, p);
+        break;
+    case WIRE_CONNACK:
+        take_connack(m, p);
+        break;
+    case WIRE_PUBACK:
+        take_puback(m, p);
+        break;
+    case WIRE_SUBACK:
+        if (p->reason >= 0x80)
+            log_warn("mqtt.subscription_refused", KV("session", m->o.name), KI("code", p->reason));
+        break;
+    case WIRE_DISCONNECT:
+        lose(m, wire_reason(p->reason));
+        break;
+    default:
+        break;
+    }
+}
+
+/* Room for a packet of `need` bytes, and for as much as one read may bring. */
+static enum err make_room(struct mqtt *m, size_t need)
+{
+    size_t want = need > IN_BYTES ? need : IN_BYTES;
+    if (m->in_cap >= want && (m->in_cap == want || m->in_n))
+        return ERR_OK;
+    char *p = realloc(m->in, want); /* grows, or shrinks while empty */
+    if (!p)
+        return m->in_cap >= want ? ERR_OK : ERR_NOMEM;
+    m->in = p;
+    m->in_cap = want;
+    return ERR_OK;
+}
+
+/* parse hands over all whole packets and keeps what is left; false: the connection is gone. */
+static bool parse(struct mqtt *m)
+{
+    size_t at = 0, used = 0;
+    struct wire_packet p;
+    enum err e = ERR_OK;
+    while (at < m->in_n && !(e = wire_read(str_make(m->in + at, m->in_n - at), &p, &used))) {
+        take(m, &p);
+        if (m->life == IDLE)
+            return false;
+        at += used;
+    }
+    if (e && e != ERR_AGAIN) {
+        lose(m, "the broker sent what is not MQTT 5");
+        return false;
+    }
+    m->in_n -= at;
+    if (at && m->in_n)
+        memmove(m->in, m->in + at, m->in_n);
+    e = make_room(m, e == ERR_AGAIN ? used : 0);
+    if (e)
+        lose(m, err_word(e));
+    return !e;
+}
+
+static bool may_read(const struct mqtt *m)
+{
+    return m->life != UP || !m->h.may_read || m->h.may_read(m->h.ctx);
+}
+
+/* read_some reads until nothing more is there, or long enough (*more); false: the connection is
+ * gone. */
+static bool read_some(struct mqtt *m, bool *more)
+{
+    size_t total = 0;
+    while (may_read(m)) {
+        size_t n = 0, room = m->in_cap - m->in_n;
+        enum err e = stream_read(m->stream, m->in + m->in_n, room, &n);
+        if (e == ERR_AGAIN)
+            break;
+        if (e) {
+            lose(m, e == ERR_CLOSED ? "the broker closed the connection" : "the connection broke");
+            return false;
+        }
+        m->in_n += n;
+        total += n;
+        if (!parse(m))
+            return false;
+        *more = total >= ROUND_BYTES;
+        if (*more)
+            break;
+    }
+    if (total)
+        m->heard_ms = clock_mono_ms(), m->pinged_ms = 0;
+    return true;
+}
+
+/* ---- the loop ---- */
+
+/* See coalescing_note. */
+static void pace(struct mqtt *m)
+{
+    const struct timespec pause = {0, COALESCE_US * 1000};
+    uint64_t now = clock_mono_us(), passed = now - m->window_us;
+    if (passed >= RATE_WINDOW_US) {
+        m->fast = (uint64_t)m->window_messages * 1000000 >= passed * COALESCE_FROM;
+        m->window_us = now;
+        m->window_messages = 0;
+    }
+    if (m->fast)
+        nanosleep(&pause, NULL);
+}
+
+/* Asks whether the broker lives when nothing was said, or heard, for most of the keep-alive time;
+ * false: it does not.  Whoever does not read hears no answer, but shows that he lives. */
+static bool keep_alive(struct mqtt *m, uint64_t now)
+{
+    uint64_t soon = m->keepalive_ms * 3 / 4;
+    if (m->life != UP || !soon)
+        return true;
+    if (m->holding) {
+        m->heard_ms = now;
+        m->pinged_ms = 0;
+    }
+    if (m->pinged_ms && now - m->pinged_ms >= m->keepalive_ms) {
+        lose(m, "the broker does not answer");
+        return false;
+    }
+    if (!m->pinged_ms && (now - m->said_ms >= soon || now - m->heard_ms >= soon)) {
+        wire_put_empty(&m->sending, WIRE_PINGREQ);
+        m->pinged_ms = now;
+    }
+    return true;
+}
+
+/* Waits for the socket and the bell; true: there may be something to read. */
+static bool wait_for_events(struct mqtt *m, uint64_t until_ms, bool more)
 {
     struct pollfd p[2] = {
-        {.fd = mosquitto_socket(m->mosq), .events = POLLIN},
         {.fd = m->wake, .events = POLLIN},
+        {.fd = stream_fd(m->stream), .events = stream_events(m->stream, m->sent < m->sending.n)},
     };
-    if (mosquitto_want_write(m->mosq))
-        p[0].events |= POLLOUT;
     uint64_t now = clock_mono_ms();
-    int wait = now >= *next_misc ? 0 : (int)(*next_misc - now);
-    const SSL *ssl = mosquitto_ssl_get(m->mosq);
-    if (ssl && SSL_pending(ssl) > 0)
-        wait = 0;
-    if (poll(p, 2, wait) < 0)
-        p[0].revents = p[1].revents = 0;
-    if (p[1].revents)
+    int wait = more || now >= until_ms ? 0 : (int)(until_ms - now);
+    m->holding = !may_read(m);
+    if (m->holding) {
+        p[1].events &= (short)~POLLIN;
+        wait = wait < HELD_MS ? wait : HELD_MS;
+    } else {
+        m->hung_up = false;
+    }
+    if (poll(p, m->hung_up ? 1 : 2, wait) <= 0)
+        return more;
+    if (p[0].revents)
         clear_wake(m);
-    bool readable = p[0].revents & (POLLIN | POLLERR | POLLHUP);
-    if ((readable || (ssl && SSL_pending(ssl) > 0)) && !read_some(m))
-        return;
-    if (mosquitto_want_write(m->mosq) && !after_call(m, mosquitto_loop_write(m->mosq, 1)))
-        return;
-    now = clock_mono_ms();
+    m->hung_up |= m->holding && p[1].revents & (POLLERR | POLLHUP); /* poll() would never wait */
+    if (!more && !m->holding && p[1].revents & POLLIN)
+        pace(m);
+    return more || p[1].revents;
+}
+
+static void turn(struct mqtt *m, uint64_t *next_misc, bool *more)
+{
+    if (wait_for_events(m, *next_misc, *more) && !m->holding) {
+        *more = false;
+        if (!read_some(m, more))
+            return;
+        if (m->h.drained)
+            m->h.drained(m->h.ctx, m);
+    }
+    uint64_t now = clock_mono_ms();
     if (now >= *next_misc) {
         *next_misc = now + MISC_MS;
-        if (!after_call(m, mosquitto_loop_misc(m->mosq)))
+        if (!keep_alive(m, now))
             return;
     }
+    if (m->hung_up || !flush(m))
+        return;
     if (m->life == CONNECTING && now - m->since_ms > CONNACK_MS)
         lose(m, "no CONNACK in time");
 }
@@ -478,31 +583,32 @@ static void pause_before_dialling(struct mqtt *m)
     }
 }
 
-static size_t waiting_now(struct mqtt *m)
+static bool all_sent(struct mqtt *m)
 {
     pthread_mutex_lock(&m->lock);
-    size_t n = m->waiting;
+    bool nothing = !m->waiting && !m->out.n;
     pthread_mutex_unlock(&m->lock);
-    return n;
+    return nothing && m->sent == m->sending.n;
 }
 
 /* say_goodbye flushes what waits, then sends DISCONNECT, so that the broker forgets the will. */
 static void say_goodbye(struct mqtt *m)
 {
+    bool more = false;
     uint64_t next_misc = 0;
     uint64_t until = atomic_load(&m->flush_until);
-    while (m->life == UP && waiting_now(m) && clock_mono_ms() < until) {
+    while (m->life == UP && !all_sent(m) && clock_mono_ms() < until) {
         next_misc = clock_mono_ms() + 20; /* look at the clock often */
-        turn(m, &next_misc);
+        turn(m, &next_misc, &more);
     }
     if (m->life != UP)
         return;
-    int rc = mosquitto_disconnect_v5(m->mosq, 0, NULL);
-    for (int i = 0; !rc && i < 100 && mosquitto_want_write(m->mosq); i++) {
-        struct pollfd p = {.fd = mosquitto_socket(m->mosq), .events = POLLOUT};
-        if (p.fd < 0 || poll(&p, 1, 10) < 0)
+    wire_put_empty(&m->sending, WIRE_DISCONNECT);
+    until = clock_mono_ms() + 1000;
+    while (flush(m) && m->sent < m->sending.n && clock_mono_ms() < until) {
+        struct pollfd p = {.fd = stream_fd(m->stream), .events = POLLOUT};
+        if (poll(&p, 1, 10) < 0)
             break;
-        rc = mosquitto_loop_write(m->mosq, 1);
     }
     log_info("mqtt.closed", KV("session", m->o.name));
 }
@@ -511,14 +617,16 @@ static void run(void *arg)
 {
     struct mqtt *m = arg;
     uint64_t next_misc = 0;
+    bool more = false;
     while (!atomic_load(&m->stopping)) {
         if (m->life == IDLE) {
             pause_before_dialling(m);
             if (!atomic_load(&m->stopping))
                 connect_now(m);
             next_misc = 0;
+            more = false;
         } else {
-            turn(m, &next_misc);
+            turn(m, &next_misc, &more);
         }
     }
     say_goodbye(m);
@@ -548,8 +656,10 @@ static void destroy(struct mqtt *m)
         free((char *)*strings[i]);
     if (m->wake >= 0)
         close(m->wake);
-    free(m->noted.acks);
-    buf_fini(&m->topic);
+    free(m->in);
+    buf_fini(&m->sending);
+    buf_fini(&m->out);
+    buf_fini(&m->held);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -575,12 +685,16 @@ enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, 
     if (!m)
         return ERR_NOMEM;
     pthread_mutex_init(&m->lock, NULL);
-    buf_init(&m->topic, TOPIC_MAX_BYTES);
+    buf_init(&m->sending, OUT_LIMIT);
+    buf_init(&m->out, OUT_LIMIT);
+    buf_init(&m->held, OUT_LIMIT);
     m->h = *h;
     m->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     enum err e = copy_options(m, o);
     if (!e && m->wake < 0)
         e = ERR_IO;
+    if (!e)
+        e = make_room(m, 0);
     snprintf(name, sizeof name, "mqtt-%s", o->name);
     if (!e)
         e = thread_start(&m->thread, name, run, m);
@@ -590,13 +704,6 @@ enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, 
     }
     *out = m;
     return ERR_OK;
-}
-
-static void ring(const struct mqtt *m)
-{
-    const uint64_t one = 1;
-    ssize_t done = write(m->wake, &one, sizeof one);
-    (void)done; /* full means it rings already */
 }
 
 void mqtt_close(struct mqtt *m, uint32_t flush_ms)
@@ -620,56 +727,59 @@ void mqtt_stop(struct mqtt *m, uint32_t flush_ms)
     mqtt_free(m);
 }
 
-static enum err from_rc(int rc)
+/* With the lock held: an id that no unacknowledged message has. */
+static uint16_t new_id(struct mqtt *m)
 {
-    switch (rc) {
-    case MOSQ_ERR_SUCCESS:
-        return ERR_OK;
-    case MOSQ_ERR_NOMEM:
-        return ERR_NOMEM;
-    case MOSQ_ERR_MALFORMED_UTF8:
-        return ERR_UTF8;
-    case MOSQ_ERR_PAYLOAD_SIZE:
-    case MOSQ_ERR_OVERSIZE_PACKET:
-        return ERR_TOOBIG;
-    case MOSQ_ERR_INVAL:
-    case MOSQ_ERR_QOS_NOT_SUPPORTED:
-        return ERR_INVALID;
-    default:
-        return ERR_BROKER;
-    }
+    do
+        m->next_id++;
+    while (!m->next_id || m->size_of[m->next_id]);
+    return m->next_id;
 }
 
 enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no_local)
 {
-    int rc = MOSQ_ERR_NO_CONN;
+    enum err e = ERR_BROKER;
+    struct str f = str_of(filter);
+    if (!f.n || f.n > TOPIC_MAX_BYTES)
+        return ERR_INVALID;
     pthread_mutex_lock(&m->lock);
-    if (m->mosq && atomic_load(&m->up))
-        rc = mosquitto_subscribe_v5(m->mosq, NULL, filter, qos,
-                                    no_local ? MQTT_SUB_OPT_NO_LOCAL : 0, NULL);
+    if (atomic_load(&m->up)) {
+        wire_put_subscribe(&m->out, new_id(m), f, qos, no_local);
+        e = m->out.err;
+    }
     pthread_mutex_unlock(&m->lock);
     ring(m);
-    return from_rc(rc);
+    return e;
 }
 
-/* With the lock held and the connection up. */
-static enum err publish_locked(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
-                               bool retain, int *mid)
+/* With the lock held: puts one packet where it waits. */
+static enum err enqueue(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
+                        bool retain, int *mid)
 {
-    int id = 0;
-    buf_reset(&m->topic);
-    buf_str(&m->topic, topic);
-    const char *name = buf_text(&m->topic);
-    if (!name || payload.n > MQTT_MAX_PAYLOAD)
-        return ERR_TOOBIG;
-    if (memchr(name, '\0', topic.n))
-        return ERR_INVALID;
-    int rc = mosquitto_publish_v5(m->mosq, &id, name, (int)payload.n, payload.p, qos, retain, NULL);
-    if (rc)
-        return from_rc(rc);
-    m->size_of[(uint16_t)id] = (uint32_t)(topic.n + payload.n) + 1;
-    m->waiting_bytes += topic.n + payload.n;
-    m->waiting++;
+    uint16_t id = qos ? new_id(m) : 0;
+    bool hold = qos && (!m->quota || m->held.n > m->held_at);
+    struct buf *b = hold ? &m->held : &m->out;
+    size_t from = b->n;
+    if (hold)
+        buf_put(b, "\0\0\0\0", sizeof(uint32_t));
+    wire_put_publish(b, topic, payload, qos, retain, id);
+    if (b->err) { /* what stood there before is whole */
+        enum err e = b->err;
+        b->n = from;
+        b->err = ERR_OK;
+        return e;
+    }
+    if (hold) {
+        uint32_t n = (uint32_t)(b->n - from - sizeof n);
+        memcpy(b->p + from, &n, sizeof n);
+    } else if (qos) {
+        m->quota--;
+    }
+    if (qos) {
+        m->size_of[id] = (uint32_t)(topic.n + payload.n) + 1;
+        m->waiting_bytes += topic.n + payload.n;
+        m->waiting++;
+    }
     if (mid)
         *mid = id;
     return ERR_OK;
@@ -678,17 +788,25 @@ static enum err publish_locked(struct mqtt *m, struct str topic, struct str payl
 enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
                       bool retain, int *mid)
 {
-    enum err e;
+    enum err e = wire_topic_ok(topic);
+    size_t bytes = topic.n + payload.n;
+    bool was_empty = true;
+    if (payload.n > PAYLOAD_MAX_BYTES)
+        return ERR_TOOBIG;
+    if (e)
+        return e;
     pthread_mutex_lock(&m->lock);
-    if (!m->mosq || !atomic_load(&m->up))
+    if (!atomic_load(&m->up)) {
         e = ERR_BROKER;
-    else if (m->waiting >= WAITING_MAX_MESSAGES ||
-             m->waiting_bytes + topic.n + payload.n > WAITING_MAX_BYTES)
+    } else if (m->waiting >= WAITING_MAX_MESSAGES ||
+               (qos ? m->waiting_bytes : m->out.n) + bytes > WAITING_MAX_BYTES) {
         e = ERR_FULL;
-    else
-        e = publish_locked(m, topic, payload, qos, retain, mid);
+    } else {
+        was_empty = !m->out.n;
+        e = enqueue(m, topic, payload, qos, retain, mid);
+    }
     pthread_mutex_unlock(&m->lock);
-    if (!e)
+    if (!e && was_empty)
         ring(m);
     return e;
 }

@@ -1,8 +1,8 @@
-/* mqtt.h - one broker session over libmosquitto, driven by our own poll() loop.
+/* mqtt.h - one broker session, MQTT 5, QoS 0 and 1.
  *
- * The only user of mosquitto.h.  A thread owns the socket; publishing works from any thread.
- * libmosquitto acknowledges QoS 1 before the message callback and holds a mutex during it, so the
- * callback only copies and hands over.  Reconnects by itself with jittered back-off (0.2-5 s). */
+ * A thread owns the socket; publishing works from any thread.  What arrives is handed over as it
+ * stands in the read buffer, many messages per wake-up.  Reconnects by itself with jittered
+ * back-off (0.2-5 s). */
 #ifndef BRAID_PORT_MQTT_H
 #define BRAID_PORT_MQTT_H
 
@@ -10,7 +10,7 @@
 
 struct mqtt_options {
     const char *name; /* "sparkplug", "lwm2m": for logs and the thread's name */
-    const char *host;
+    const char *host; /* a path: the broker's Unix socket, without port and TLS */
     int port;
     const char *client_id;
     const char *username, *password_file;       /* "" = none */
@@ -23,7 +23,7 @@ struct mqtt_options {
 struct mqtt_message {
     struct str topic, payload; /* borrowed for the call */
     bool retained;
-    bool dup; /* libmosquitto does not tell: always false */
+    bool dup;
     uint8_t qos;
 };
 
@@ -39,6 +39,11 @@ struct mqtt_handler {
     void (*message)(void *ctx, struct mqtt *m, const struct mqtt_message *msg);
     /* QoS 1 publish acknowledged; `reason` is the MQTT 5 code (16 = no matching subscribers). */
     void (*acked)(void *ctx, struct mqtt *m, int mid, int reason);
+    /* After the messages of one wake-up: what was gathered from them can go on now. */
+    void (*drained)(void *ctx, struct mqtt *m);
+    /* NULL, or asked before each read: false leaves what comes in the socket.  The session stays
+     * alive; publishing goes on. */
+    bool (*may_read)(void *ctx);
 };
 
 /* mqtt_start connects in the background and keeps at it until mqtt_stop.  Options and handler are
@@ -56,7 +61,7 @@ void mqtt_free(struct mqtt *m);
 MUST_CHECK enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no_local);
 /* mqtt_publish queues a message; any thread, never blocks on the network.  *mid (may be NULL)
  * names it in `acked`.  ERR_BROKER: not connected (nothing is kept), ERR_FULL: too much waits
- * (more than 64 MiB or 20000 messages). */
+ * (more than 64 MiB, or 20000 messages of QoS 1); ERR_INVALID, ERR_UTF8, ERR_TOOBIG. */
 MUST_CHECK enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
                                  bool retain, int *mid);
 bool mqtt_is_up(const struct mqtt *m);
