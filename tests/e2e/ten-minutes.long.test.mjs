@@ -131,18 +131,45 @@ withStack('the first ten minutes', { devices: 5, sim: { history: true } }, (stac
 
   // The device of one's own: its credentials, handed out once, and the program that uses them.
   if (fs.existsSync(example)) {
-    step('a device is added, and the Python example reports as it', 30000, async (t) => {
-      const added = await stack.api('POST', '/devices', { endpoint: 'my-first', kind: 'certificate' });
-      assert.equal(added.status, 201, added.text);
+    step('a device is added on the page, and the Python example reports as it', 30000, async (t) => {
+      await page.getByRole('link', { name: 'Connect' }).first().click();
+      await page.getByLabel('Name', { exact: true }).fill('my-first');
+      await page.getByRole('button', { name: 'Add device' }).click();
+      const dialog = page.getByRole('dialog');
+      const [file] = await Promise.all([
+        page.waitForEvent('download'),
+        dialog.getByRole('button', { name: 'Download my-first.json' }).click(),
+      ]);
       const bundle = path.join(stack.dir, 'my-first.json');
-      fs.writeFileSync(bundle, added.text, { mode: 0o600 });
-      const program = spawn('/usr/bin/python3', [example, bundle, '60'], { stdio: 'ignore' });
+      await file.saveAs(bundle);
+      await dialog.getByRole('button', { name: 'Copy the line that runs the example' }).click();
+      const text = await page.evaluate(() => navigator.clipboard.readText());
+      assert.equal(text, '/usr/bin/python3 docs/examples/device.py my-first.json');
+      await dialog.getByRole('button', { name: 'Close', exact: true }).last().click();
+      const line_of_mine = `exec ${text.replace('my-first.json', `'${bundle}'`)} 60`;
+      const program = spawn('bash', ['-c', line_of_mine], { cwd: root, stdio: 'ignore' });
       t.after(() => program.kill());
       await page.goto(`${stack.url}/devices/my-first`);
       await page.locator('.card-lwm2m .tag', { hasText: 'registered' }).waitFor();
       await page.locator('.card-spb .tag', { hasText: 'born' }).waitFor();
       await line('Manufacturer').getByRole('button', { name: 'Read' }).click();
       await line('Manufacturer').locator('.note-ok', { hasText: '2.05' }).waitFor();
+    });
+
+    step('its password is shown once, and never again', 10000, async () => {
+      await page.getByText('Access').click();
+      await page.getByRole('button', { name: 'Set password' }).click();
+      const dialog = page.getByRole('dialog');
+      const password = await dialog.locator('.codeline code').first().innerText();
+      assert.ok(password.length >= 16, `${password.length} characters`);
+      await dialog.getByRole('button', { name: 'Close', exact: true }).last().click();
+      await page.locator('.plain-list li', { hasText: 'Password' }).getByText(/by admin/).waitFor();
+      assert.ok(!(await page.content()).includes(password));
+      await page.reload();
+      await page.getByText('Access').click();
+      await page.locator('.plain-list li', { hasText: 'Password' }).waitFor();
+      assert.ok(!(await page.content()).includes(password));
+      assert.ok(!JSON.stringify((await stack.api('GET', '/devices/my-first/credentials')).body).includes(password));
     });
   }
 
