@@ -46,6 +46,17 @@
       "Samples that land in one table before it is packed")                                        \
     X(history_slot_s, i, "history.slot_s", "300", 1, 86400,                                        \
       "Seconds after which a landing table is packed, full or not")                                \
+    X(history_disk_limit_bytes, i, "history.disk_limit_bytes", "0", 0, INT64_MAX,                  \
+      "What the database may take on disk, for the forecast; 0 = not known")                       \
+    X(history_volume_dir, s, "history.volume_dir", "", 0, 0,                                       \
+      "A folder on the database's volume, to know its free space; empty = not known")              \
+    X(history_text_days, i, "history.text_days", "400", 0, 36500, "Texts are kept; 0 = for ever")  \
+    X(history_timeline_days, i, "history.timeline_days", "400", 0, 36500,                          \
+      "Timeline events are kept; 0 = for ever")                                                    \
+    X(history_command_days, i, "history.command_days", "400", 0, 36500,                            \
+      "Finished commands are kept; 0 = for ever")                                                  \
+    X(history_audit_days, i, "history.audit_days", "1830", 0, 36500,                               \
+      "The audit log is kept; 0 = for ever")                                                       \
     X(sparkplug_host_id, s, "sparkplug.host_id", "braid", 0, 0, "Host application id (STATE)")     \
     X(sparkplug_reorder_ms, i, "sparkplug.reorder_ms", "2000", 0, 60000, "Wait for a seq gap")     \
     X(sparkplug_strict, b, "sparkplug.strict", "false", 0, 0, "Refuse short prototype topics")     \

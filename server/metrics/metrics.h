@@ -76,6 +76,36 @@
       "Landing tables that were full or old enough")                                               \
     X(M_LANDING_HELD, 'c', "braid_landing_turns_total", "result=\"none_free\"",                    \
       "Landing tables that were full or old enough")                                               \
+    X(M_STORAGE_LANDING, 'g', "braid_storage_bytes", "kind=\"landing\"", "Bytes on disk by kind")  \
+    X(M_STORAGE_PIECE, 'g', "braid_storage_bytes", "kind=\"piece\"", "Bytes on disk by kind")      \
+    X(M_STORAGE_CHUNK, 'g', "braid_storage_bytes", "kind=\"chunk\"", "Bytes on disk by kind")      \
+    X(M_STORAGE_MINUTE, 'g', "braid_storage_bytes", "kind=\"rollup_minute\"",                      \
+      "Bytes on disk by kind")                                                                     \
+    X(M_STORAGE_HOUR, 'g', "braid_storage_bytes", "kind=\"rollup_hour\"", "Bytes on disk by kind") \
+    X(M_STORAGE_TEXT, 'g', "braid_storage_bytes", "kind=\"text\"", "Bytes on disk by kind")        \
+    X(M_STORAGE_TIMELINE, 'g', "braid_storage_bytes", "kind=\"timeline\"",                         \
+      "Bytes on disk by kind")                                                                     \
+    X(M_STORAGE_OTHER, 'g', "braid_storage_bytes", "kind=\"other\"", "Bytes on disk by kind")      \
+    X(M_STORAGE_LIMIT, 'g', "braid_storage_limit_bytes", "",                                       \
+      "What the database may take; 0 when not known")                                              \
+    X(M_STORAGE_FORECAST, 'g', "braid_storage_forecast_days", "",                                  \
+      "Days until the limit is reached; 3650 when it fits, -1 when not known")                     \
+    X(M_STORAGE_STEADY, 'g', "braid_storage_steady_bytes", "",                                     \
+      "Bytes when as much is dropped as comes in; 0 when not known")                               \
+    X(M_RETAIN_RUNS, 'c', "braid_retention_runs_total", "result=\"ok\"", "Runs of retention")      \
+    X(M_RETAIN_FAILED, 'c', "braid_retention_runs_total", "result=\"failed\"",                     \
+      "Runs of retention")                                                                         \
+    X(M_RETAIN_PARTS, 'c', "braid_retention_partitions_total", "", "Partitions dropped")           \
+    X(M_RETAIN_BYTES, 'c', "braid_retention_bytes_total", "", "Bytes of dropped partitions")       \
+    X(M_RETAIN_TEXT, 'c', "braid_retention_rows_total", "kind=\"text\"", "Rows removed by age")    \
+    X(M_RETAIN_TIMELINE, 'c', "braid_retention_rows_total", "kind=\"timeline\"",                   \
+      "Rows removed by age")                                                                       \
+    X(M_RETAIN_COMMAND, 'c', "braid_retention_rows_total", "kind=\"command\"",                     \
+      "Rows removed by age")                                                                       \
+    X(M_RETAIN_AUDIT, 'c', "braid_retention_rows_total", "kind=\"audit\"", "Rows removed by age")  \
+    X(M_PURGED_SERIES, 'c', "braid_purged_series_total", "",                                       \
+      "Rounds of removing the history of deleted series")                                          \
+    X(M_PURGED_ROWS, 'c', "braid_purged_rows_total", "", "Rows of history of deleted series")      \
     X(M_DB_UP, 'g', "braid_database_up", "", "1 when the writer is connected")                     \
     X(M_DB_ERRORS, 'c', "braid_database_errors_total", "", "Failed statements")                    \
     X(M_DB_RECONNECTS, 'c', "braid_database_reconnects_total", "", "Reconnects of the writer")     \
