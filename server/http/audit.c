@@ -36,6 +36,12 @@ static const struct {
     {res_credential_delete, "credential_revoke"},
     {res_device_suspend, "suspended"},
     {res_device_resume, "active"},
+    {res_storage_class_put, "class_change"},
+    {res_storage_class_delete, "class_delete"},
+    {res_storage_rule_post, "class_rule_add"},
+    {res_storage_rule_put, "class_rule_change"},
+    {res_storage_rule_delete, "class_rule_delete"},
+    {res_device_storage_put, "series_class"},
     {res_unknown_accept, "identity_accept"},
     {res_unknown_refuse, "identity_refuse"},
 };

@@ -260,6 +260,10 @@ http_handler res_group_members;
 http_handler res_device_add, res_credential_post, res_credentials, res_credential_delete;
 http_handler res_credentials_ending, res_device_suspend, res_device_resume, res_device_retire;
 http_handler res_unknown, res_unknown_accept, res_unknown_refuse;
+http_handler res_storage, res_storage_devices, res_device_storage, res_device_storage_put;
+http_handler res_storage_classes, res_storage_class, res_storage_class_put;
+http_handler res_storage_class_delete, res_storage_rules, res_storage_rule_post;
+http_handler res_storage_rule_put, res_storage_rule_delete;
 http_handler res_healthz, res_readyz, res_metrics, res_openapi, res_live;
 
 #endif

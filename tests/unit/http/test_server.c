@@ -1,6 +1,7 @@
 /* The whole HTTP room over real sockets, with a fake engine and a fake store behind it. */
 #include "http/fake_world.h"
 #include "http/fake_labels.h"
+#include "http/fake_storage.h"
 #include "http/client.h"
 
 #include <fcntl.h>
@@ -756,6 +757,104 @@ static void the_audit_log_is_filtered_paged_and_for_administrators(void **state)
     assert_true(said(s, "\"code\":\"bad_cursor\""));
 }
 
+#define KEEP(raw, minute, hour)                                                                    \
+    "{\"raw_days\":" raw ",\"minute_days\":" minute ",\"hour_days\":" hour "}"
+
+static void classes_of_history_are_made_changed_and_deleted_by_administrators(void **state)
+{
+    struct server *s = *state;
+    const char *week = "PUT /api/v1/storage/classes/week" API ADMIN;
+    assert_int_equal(ask(s, "GET /api/v1/storage/classes" API VIEWER, ""), 200);
+    assert_int_equal(ask(s, "GET /api/v1/storage/classes/nowhere" API VIEWER, ""), 404);
+    assert_int_equal(ask(s, "PUT /api/v1/storage/classes/week" API ENGINEER, KEEP("7", "8", "9")),
+                     403);
+    assert_int_equal(ask(s, week, KEEP("7", "8", "9")), 200);
+    assert_int_equal(fake_kept.days.raw, 7);
+    assert_int_equal(fake_kept.days.hour, 9);
+    assert_non_null(strstr(world.audit, "class_change week ok {\"old\":{\"raw_days\":1},\"new\":"));
+    const char *bad[] = {"{}",
+                         KEEP("0", "8", "9"),
+                         KEEP("-1", "8", "9"),
+                         KEEP("7", "6", "9"),
+                         KEEP("7", "8", "7"),
+                         KEEP("7", "8", "36501"),
+                         KEEP("\"x\"", "8", "9")};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(ask(s, week, bad[i]), 422);
+        assert_true(said(s, "bad_number"));
+    }
+    assert_int_equal(ask(s, "PUT /api/v1/storage/classes/new" API ADMIN, KEEP("1", "1", "1")), 201);
+    assert_non_null(strstr(world.audit, "class_add new ok {\"new\":"));
+    assert_int_equal(ask(s, "PUT /api/v1/storage/classes/1x" API ADMIN, KEEP("1", "1", "1")), 422);
+    assert_int_equal(ask(s, "PUT /api/v1/storage/classes/hundredth" API ADMIN, KEEP("1", "1", "1")),
+                     409);
+    assert_int_equal(ask(s, "DELETE /api/v1/storage/classes/week" API ADMIN, ""), 204);
+    assert_non_null(strstr(world.audit, "class_delete week ok"));
+    assert_int_equal(ask(s, "DELETE /api/v1/storage/classes/standard" API ADMIN, ""), 409);
+    assert_true(said(s, "class_in_use"));
+    assert_non_null(strstr(world.audit, "class_delete standard class_in_use"));
+    assert_int_equal(ask(s, "DELETE /api/v1/storage/classes/nowhere" API ADMIN, ""), 404);
+}
+
+static void rules_are_checked_audited_and_applied(void **state)
+{
+    struct server *s = *state;
+    static const struct {
+        const char *body;
+        int status;
+        const char *code;
+    } cases[] = {
+        {"{\"series\":\"spb:*\",\"class\":\"week\"}", 201, "\"id\":7"},
+        {"{\"tag\":\"a\",\"value\":\"b\",\"position\":5,\"class\":\"week\"}", 201, "7"},
+        {"{\"series\":\"x\",\"class\":\"nope\"}", 422, "unknown_class"},
+        {"{\"series\":\"x\",\"position\":100,\"class\":\"week\"}", 409, "too_many"},
+        {"{\"class\":\"week\"}", 422, "bad_rule"},
+        {"{\"group\":\"g\",\"value\":\"b\",\"class\":\"week\"}", 422, "bad_rule"},
+        {"{\"series\":\"\",\"class\":\"week\"}", 422, "bad_text"},
+        {"{\"series\":5,\"class\":\"week\"}", 422, "bad_text"},
+        {"{\"series\":\"x\",\"position\":0,\"class\":\"week\"}", 422, "bad_number"},
+        {"{\"series\":\"x\"}", 400, ""},
+    };
+    fake_kept.applied = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status = ask(s, "POST /api/v1/storage/rules" API ADMIN, cases[i].body);
+        assert_true(status == cases[i].status || (!*cases[i].code && status == 422));
+        assert_true(said(s, cases[i].code));
+    }
+    assert_int_equal(fake_kept.applied, 2);
+    assert_int_equal(ask(s, "PUT /api/v1/storage/rules/7" API ADMIN, cases[0].body), 200);
+    assert_non_null(strstr(world.audit, "class_rule_change 7 ok"));
+    assert_int_equal(ask(s, "PUT /api/v1/storage/rules/8" API ADMIN, cases[0].body), 404);
+    assert_int_equal(ask(s, "PUT /api/v1/storage/rules/x" API ADMIN, cases[0].body), 404);
+    assert_int_equal(ask(s, "DELETE /api/v1/storage/rules/8" API ADMIN, ""), 404);
+    assert_int_equal(ask(s, "DELETE /api/v1/storage/rules/7" API ADMIN, ""), 204);
+    assert_non_null(strstr(world.audit, "class_rule_delete 7 ok"));
+    assert_int_equal(fake_kept.applied, 4);
+    assert_int_equal(ask(s, "GET /api/v1/storage/rules" API VIEWER, ""), 200);
+}
+
+static void disk_use_is_shown_and_a_series_gets_its_class(void **state)
+{
+    struct server *s = *state;
+    const char *put = "PUT /api/v1/devices/dev-00/storage" API ADMIN;
+    assert_int_equal(ask(s, "GET /api/v1/storage" API VIEWER, ""), 200);
+    assert_int_equal(ask(s, "GET /api/v1/storage/devices?sort=-bytes" API VIEWER, ""), 200);
+    assert_int_equal(ask(s, "GET /api/v1/storage/devices?sort=color" API VIEWER, ""), 400);
+    assert_int_equal(ask(s, "GET /api/v1/storage/devices?cursor=AAAA" API VIEWER, ""), 400);
+    assert_int_equal(ask(s, "GET /api/v1/devices/dev-00/storage" API VIEWER, ""), 200);
+    assert_int_equal(ask(s, "GET /api/v1/devices/none/storage" API VIEWER, ""), 404);
+    assert_int_equal(ask(s, put, "{\"series\":\"spb:T\",\"class\":\"week\"}"), 200);
+    assert_false(fake_kept.by_rules);
+    assert_non_null(strstr(world.audit, "series_class dev-00 ok {\"old\":"));
+    assert_int_equal(ask(s, put, "{\"series\":\"spb:T\",\"class\":null}"), 200);
+    assert_true(fake_kept.by_rules);
+    assert_int_equal(ask(s, put, "{\"series\":\"spb:T\",\"class\":\"nope\"}"), 422);
+    assert_int_equal(ask(s, put, "{\"series\":\"spb:x\",\"class\":\"week\"}"), 404);
+    world.db_down = true;
+    assert_int_equal(ask(s, "GET /api/v1/storage" API VIEWER, ""), 503);
+    world.db_down = false;
+}
+
 static void credentials_are_checked_issued_and_audited(void **state)
 {
     struct server *s = *state;
@@ -1086,6 +1185,9 @@ int main(void)
         CASE(many_devices_are_labelled_by_name_or_by_filter),
         CASE(more_than_ten_thousand_devices_at_once_are_refused),
         CASE(groups_are_made_renamed_deleted_and_listed),
+        CASE(classes_of_history_are_made_changed_and_deleted_by_administrators),
+        CASE(rules_are_checked_audited_and_applied),
+        CASE(disk_use_is_shown_and_a_series_gets_its_class),
         CASE(credentials_are_checked_issued_and_audited),
         CASE(changes_are_audited_with_old_new_and_result),
         CASE(the_audit_log_is_filtered_paged_and_for_administrators),
