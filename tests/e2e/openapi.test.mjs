@@ -90,6 +90,18 @@ withStack('description', { devices: 3 }, (stack) => {
     for (const where of ['', '/series', '/timeline', '/commands']) {
       assert.equal((await ask('GET', `${api}/devices/{endpoint}${where}`, { endpoint })).status, 200, where);
     }
+    await ask('PUT', `${api}/storage/classes/{class}`, { class: 'week' }, { raw_days: 7, minute_days: 7, hour_days: 9 });
+    await ask('PUT', `${api}/storage/classes/{class}`, { class: 'week' }, { raw_days: 8, minute_days: 7, hour_days: 9 });
+    await ask('GET', `${api}/storage/classes/{class}`, { class: 'week' });
+    const rule = await ask('POST', `${api}/storage/rules`, {}, { series: 'spb:*', class: 'week' });
+    await ask('PUT', `${api}/storage/rules/{rule}`, { rule: rule.body.id }, { tag: 'a', value: 'b', class: 'short' });
+    await ask('PUT', `${api}/devices/{endpoint}/storage`, { endpoint }, { series: metric.series, class: 'long' });
+    for (const where of ['/storage', '/storage/devices', '/storage/classes', '/storage/rules']) {
+      assert.equal((await ask('GET', api + where)).status, 200, where);
+    }
+    assert.equal((await ask('GET', `${api}/devices/{endpoint}/storage`, { endpoint })).status, 200);
+    await ask('DELETE', `${api}/storage/rules/{rule}`, { rule: rule.body.id });
+    await ask('DELETE', `${api}/storage/classes/{class}`, { class: 'standard' });
     for (const query of [series, `${series}&points=2`]) {
       assert.equal((await ask('GET', `${api}/devices/{endpoint}/history`, { endpoint }, undefined, query)).status, 200);
     }
