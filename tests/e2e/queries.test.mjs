@@ -46,11 +46,12 @@ INSERT INTO device_certificate (serial, endpoint, fingerprint, not_before, not_a
 INSERT INTO device_password (endpoint, hash, set_by) SELECT 'q-' || i, 'h', 'u' FROM generate_series(1, 20000) i;
 INSERT INTO ingest_batch (writer, batch_no) SELECT 1, i FROM generate_series(1, 20000) i;
 INSERT INTO app_session (token_hash, csrf, user_id, expires_at) SELECT 'h' || i, 'c', i % 500, now() + i * interval '1 s' FROM generate_series(1, 20000) i;
+INSERT INTO storage_device SELECT id, id, id * 10, now() FROM device;
 SET session_replication_role = DEFAULT;
 `;
 const large = ['device', 'registration', 'spb_node', 'observation', 'subdevice', 'series', 'series_latest', 'timeline_event',
   'command', 'device_tag', 'group_member', 'audit_log', 'identity', 'device_certificate', 'device_password', 'ingest_batch',
-  'app_session'];
+  'app_session', 'storage_device'];
 
 // Adjacent string literals of a preprocessed source that make one SQL text.
 function sqlTexts(source) {
