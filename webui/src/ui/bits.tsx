@@ -66,6 +66,59 @@ export function CopyButton({
   );
 }
 
+/** A small button beside what it acts on. `name` says on what, for who cannot see where it stands. */
+export function Act({
+  name,
+  title,
+  may = true,
+  pressed,
+  onPress,
+  children,
+}: {
+  name?: string;
+  title?: string;
+  may?: boolean;
+  pressed?: boolean;
+  onPress: () => void;
+  children: ComponentChildren;
+}) {
+  return (
+    <button
+      type="button"
+      class="act"
+      disabled={!may}
+      aria-label={name}
+      aria-pressed={pressed}
+      title={title}
+      onClick={onPress}
+    >
+      {children}
+    </button>
+  );
+}
+
+/** The field that narrows a list on the page. */
+export function Find({
+  what,
+  value,
+  onFind,
+}: {
+  what: string;
+  value: string;
+  onFind: (s: string) => void;
+}) {
+  return (
+    <input
+      type="search"
+      class="find"
+      aria-label={`Find a ${what}`}
+      placeholder={`Find a ${what}`}
+      value={value}
+      onInput={(e) => onFind(e.currentTarget.value)}
+    />
+  );
+}
+
 /** A line for a terminal, with its copy button. */
 export function CodeLine({ text, label }: { text: string; label: string }) {
   return (

@@ -14,7 +14,7 @@ import {
 } from '../store/admin';
 import { logout, may_admin, session } from '../store/session';
 import type { Role } from '../types';
-import { Age, CodeLine, Fact, Quiet } from '../ui/bits';
+import { Act, Age, CodeLine, Fact, Quiet } from '../ui/bits';
 import { Confirm, Dialog } from '../ui/dialog';
 
 const ROLES: Role[] = ['viewer', 'operator', 'engineer', 'admin'];
@@ -118,17 +118,13 @@ function Users() {
               <b>{u.username}</b>
               <span class="tag">{u.role}</span>
               <span class="spring" />
-              <button type="button" class="act" onClick={() => set_password_of(u.username)}>
-                Password
-              </button>
-              <button
-                type="button"
-                class="act"
-                disabled={u.username === session.value?.username}
-                onClick={() => set_remove(u.username)}
+              <Act onPress={() => set_password_of(u.username)}>Password</Act>
+              <Act
+                may={u.username !== session.value?.username}
+                onPress={() => set_remove(u.username)}
               >
                 Remove
-              </button>
+              </Act>
             </li>
           ))}
         </ul>
@@ -196,9 +192,7 @@ function Tokens() {
                 {t.expires_at && ` · until ${t.expires_at.slice(0, 10)}`}
               </span>
               <span class="spring" />
-              <button type="button" class="act" onClick={() => void token_remove(t.id)}>
-                Remove
-              </button>
+              <Act onPress={() => void token_remove(t.id)}>Remove</Act>
             </li>
           ))}
         </ul>

@@ -18,7 +18,7 @@ import {
 } from '../store/audit';
 import { may_admin } from '../store/session';
 import type { AuditEntry } from '../types';
-import { Quiet } from '../ui/bits';
+import { Act, Quiet } from '../ui/bits';
 
 function set(change: Partial<AuditFilter>): void {
   go(audit_filter_href({ ...audit_filter.peek(), ...change }), true);
@@ -108,19 +108,11 @@ function Filter() {
       <TimeField name="to" label="Before" />
       <div class="audit-spans">
         {SPANS.map((s) => (
-          <button
-            type="button"
-            class="act"
-            onClick={() => set({ from: new Date(Date.now() - s.ms).toISOString(), to: '' })}
-          >
+          <Act onPress={() => set({ from: new Date(Date.now() - s.ms).toISOString(), to: '' })}>
             {s.name}
-          </button>
+          </Act>
         ))}
-        {audit_filter_href(f) !== '/audit' && (
-          <button type="button" class="act" onClick={() => set(AUDIT_NONE)}>
-            Clear
-          </button>
-        )}
+        {audit_filter_href(f) !== '/audit' && <Act onPress={() => set(AUDIT_NONE)}>Clear</Act>}
       </div>
     </div>
   );
@@ -175,17 +167,12 @@ function Log() {
         <h1>Audit log</h1>
         <span class="muted">Every change and command, newest first</span>
         <span class="spring" />
-        <button type="button" class="act" disabled={audit_loading.value} onClick={audit_read}>
+        <Act may={!audit_loading.value} onPress={audit_read}>
           Read again
-        </button>
-        <button
-          type="button"
-          class="act"
-          disabled={busy !== null || list.length === 0}
-          onClick={() => void audit_export()}
-        >
+        </Act>
+        <Act may={busy === null && list.length > 0} onPress={() => void audit_export()}>
           {busy === null ? 'Save as CSV' : `Reading, ${count_text(busy)} rows`}
-        </button>
+        </Act>
       </header>
       <Filter />
       {audit_error.value && (

@@ -20,6 +20,7 @@ import { groups, groups_read } from '../store/groups';
 import { tags_parse } from '../store/labels';
 import { checked, checked_shown, select_only, select_shown } from '../store/selection';
 import { toast } from '../store/ui';
+import { Act } from '../ui/bits';
 import { Dialog } from '../ui/dialog';
 import { Picked, Picker } from '../ui/labels';
 
@@ -275,14 +276,12 @@ export function BulkBar() {
           <b role="status">{count_text(n)} selected</b>
           {n > shown && <span class="muted">{count_text(n - shown)} of them not shown</span>}
           {shown < total && (
-            <button type="button" class="act" onClick={() => select_shown(true)}>
+            <Act onPress={() => select_shown(true)}>
               Select all {count_text(total)}
               {filter_any(filter.value) && ' that match'}
-            </button>
+            </Act>
           )}
-          <button type="button" class="act" onClick={() => select_only([])}>
-            Clear
-          </button>
+          <Act onPress={() => select_only([])}>Clear</Act>
           <span class="spring" />
           <button type="button" class="primary" onClick={open}>
             Tags and groups

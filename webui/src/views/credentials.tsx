@@ -18,7 +18,7 @@ import {
 import { may_admin } from '../store/session';
 import { save_file } from '../store/ui';
 import type { Bundle, CredentialKind } from '../types';
-import { Age, CodeLine, Quiet } from '../ui/bits';
+import { Act, Age, CodeLine, Quiet } from '../ui/bits';
 import { Confirm, Dialog } from '../ui/dialog';
 
 function download(b: Bundle): void {
@@ -121,20 +121,8 @@ function Strangers() {
                 {s.messages} messages, last <Age at={s.last_seen} ago />
               </span>
               <span class="spring" />
-              <button
-                type="button"
-                class="act"
-                onClick={() => void stranger_decide(s.identity, 'accept')}
-              >
-                Accept
-              </button>
-              <button
-                type="button"
-                class="act"
-                onClick={() => void stranger_decide(s.identity, 'refuse')}
-              >
-                Refuse
-              </button>
+              <Act onPress={() => void stranger_decide(s.identity, 'accept')}>Accept</Act>
+              <Act onPress={() => void stranger_decide(s.identity, 'refuse')}>Refuse</Act>
             </li>
           ))}
         </ul>
@@ -165,13 +153,7 @@ function List({ endpoint }: { endpoint: string }) {
             </span>
             {x.warning && <span class="tag tag-note">{x.warning}</span>}
             <span class="spring" />
-            <button
-              type="button"
-              class="act"
-              onClick={() => void credential_revoke(endpoint, x.serial)}
-            >
-              Revoke
-            </button>
+            <Act onPress={() => void credential_revoke(endpoint, x.serial)}>Revoke</Act>
           </li>
         ))}
         {c.password && (
@@ -181,13 +163,7 @@ function List({ endpoint }: { endpoint: string }) {
               set <Age at={c.password.set_at} ago /> by {c.password.set_by}
             </span>
             <span class="spring" />
-            <button
-              type="button"
-              class="act"
-              onClick={() => void credential_revoke(endpoint, 'password')}
-            >
-              Revoke
-            </button>
+            <Act onPress={() => void credential_revoke(endpoint, 'password')}>Revoke</Act>
           </li>
         )}
       </ul>
@@ -208,34 +184,16 @@ export function DeviceAccess({ endpoint, standing }: { endpoint: string; standin
         <p>
           {active && (
             <>
-              <button
-                type="button"
-                class="act"
-                onClick={() => void credential_issue(endpoint, 'certificate')}
-              >
+              <Act onPress={() => void credential_issue(endpoint, 'certificate')}>
                 Issue certificate
-              </button>{' '}
-              <button
-                type="button"
-                class="act"
-                onClick={() => void credential_issue(endpoint, 'password')}
-              >
-                Set password
-              </button>{' '}
-              <button type="button" class="act" onClick={() => set_verb('suspend')}>
-                Suspend
-              </button>{' '}
+              </Act>{' '}
+              <Act onPress={() => void credential_issue(endpoint, 'password')}>Set password</Act>{' '}
+              <Act onPress={() => set_verb('suspend')}>Suspend</Act>{' '}
             </>
           )}
-          {standing === 'suspended' && (
-            <button type="button" class="act" onClick={() => set_verb('resume')}>
-              Resume
-            </button>
-          )}{' '}
+          {standing === 'suspended' && <Act onPress={() => set_verb('resume')}>Resume</Act>}{' '}
           {may_admin.value && standing !== 'retired' && (
-            <button type="button" class="act" onClick={() => set_verb('retire')}>
-              Retire
-            </button>
+            <Act onPress={() => set_verb('retire')}>Retire</Act>
           )}
         </p>
       </details>

@@ -18,7 +18,7 @@ import {
 } from '../store/device';
 import { may_admin, may_engineer } from '../store/session';
 import type { DeviceDetail, DeviceSummary } from '../types';
-import { Age, CopyButton, Problem, StatusChip } from '../ui/bits';
+import { Act, Age, CopyButton, Problem, StatusChip } from '../ui/bits';
 import { Confirm } from '../ui/dialog';
 import { DeviceAccess } from './credentials';
 import { DeviceChart } from './device_chart';
@@ -108,11 +108,7 @@ function Hero({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
         >
           curl
         </CopyButton>
-        {may_admin.value && gone && (
-          <button type="button" class="act" onClick={() => set_sure(true)}>
-            Forget
-          </button>
-        )}
+        {may_admin.value && gone && <Act onPress={() => set_sure(true)}>Forget</Act>}
       </div>
       <p class="sentence" aria-live="polite">
         {d.sentence}

@@ -14,7 +14,7 @@ import { device_summary, models } from '../store/device';
 import { may_operate } from '../store/session';
 import { links_paths, resource_name } from '../tree';
 import type { Command } from '../types';
-import { Age, CopyButton, Quiet } from '../ui/bits';
+import { Act, Age, CopyButton, Quiet } from '../ui/bits';
 import { command_latency, CommandSteps } from '../ui/command';
 import { EventList } from './timeline';
 
@@ -78,14 +78,9 @@ function CommandItem({ c }: { c: Command }) {
         </span>
         <span class="spring" />
         {c.state === 'queued' && (
-          <button
-            type="button"
-            class="act"
-            disabled={!may_operate.value}
-            onClick={() => void command_cancel(c)}
-          >
+          <Act may={may_operate.value} onPress={() => void command_cancel(c)}>
             Cancel
-          </button>
+          </Act>
         )}
         <CopyButton
           label="Copy this command as curl"

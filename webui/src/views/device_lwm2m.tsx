@@ -21,7 +21,7 @@ import {
   type_of,
 } from '../tree';
 import type { CommandRequest, DeviceDetail, Lwm2mStrand, Observation, Resource } from '../types';
-import { Age, Fact, Quiet } from '../ui/bits';
+import { Act, Age, Fact, Find, Quiet } from '../ui/bits';
 import { ActionNote, action_note } from '../ui/command';
 import { Confirm } from '../ui/dialog';
 import { IconChart, IconChevron } from '../ui/icons';
@@ -133,17 +133,9 @@ function ObserveButton({ tools, path, name }: { tools: Tools; path: string; name
     );
   const title = o ? `Stop observing ${name}; ${o.notifies} notifies so far` : `Observe ${name}`;
   return (
-    <button
-      type="button"
-      class="act"
-      aria-pressed={Boolean(o)}
-      disabled={!may_operate.value}
-      aria-label={title}
-      title={title}
-      onClick={run}
-    >
+    <Act pressed={Boolean(o)} may={may_operate.value} name={title} title={title} onPress={run}>
       {o ? 'Observing' : 'Observe'}
-    </button>
+    </Act>
   );
 }
 
@@ -195,40 +187,29 @@ function RowActions({ tools, row }: { tools: Tools; row: ResourceRow }) {
   return (
     <span class="acts">
       {op.includes('R') && (
-        <button
-          type="button"
-          class="act"
-          disabled={!may}
-          aria-label={`Read ${row.name}`}
+        <Act
+          may={may}
+          name={`Read ${row.name}`}
           title={`Read ${path}`}
-          onClick={() => void command_run(endpoint, read)}
+          onPress={() => void command_run(endpoint, read)}
         >
           Read
-        </button>
+        </Act>
       )}
       {op.includes('W') && (
-        <button
-          type="button"
-          class="act"
-          disabled={!may}
-          aria-label={`Write ${row.name}`}
+        <Act
+          may={may}
+          name={`Write ${row.name}`}
           title={`Write ${path}`}
-          onClick={() => tools.ask({ kind: 'write', row })}
+          onPress={() => tools.ask({ kind: 'write', row })}
         >
           Write
-        </button>
+        </Act>
       )}
       {op === 'E' && (
-        <button
-          type="button"
-          class="act"
-          disabled={!may}
-          aria-label={`Execute ${row.name}`}
-          title={`Execute ${path}`}
-          onClick={run}
-        >
+        <Act may={may} name={`Execute ${row.name}`} title={`Execute ${path}`} onPress={run}>
           Execute
-        </button>
+        </Act>
       )}
       {op.includes('R') && <ObserveButton tools={tools} path={path} name={row.name} />}
       <Menu label={`More for ${row.name}`} items={items} />
@@ -343,15 +324,13 @@ function InstanceBlock({
         </h4>
         <ActionNote target={`path:${node.path}`} />
         <span class="acts">
-          <button
-            type="button"
-            class="act"
-            disabled={!may}
-            aria-label={`Read instance ${node.path}`}
-            onClick={() => void command_run(tools.endpoint, read)}
+          <Act
+            may={may}
+            name={`Read instance ${node.path}`}
+            onPress={() => void command_run(tools.endpoint, read)}
           >
             Read
-          </button>
+          </Act>
           <ObserveButton tools={tools} path={node.path} name={node.path} />
           <Menu label={`More for ${node.path}`} items={items} />
         </span>
@@ -408,15 +387,13 @@ function ObjectBlock({ tools, node, find }: { tools: Tools; node: ObjectNode; fi
         </h3>
         <ActionNote target={`path:${node.path}`} />
         <span class="acts">
-          <button
-            type="button"
-            class="act"
-            disabled={!may}
-            aria-label={`Discover ${node.name}`}
-            onClick={() => void command_run(tools.endpoint, discover)}
+          <Act
+            may={may}
+            name={`Discover ${node.name}`}
+            onPress={() => void command_run(tools.endpoint, discover)}
           >
             Discover
-          </button>
+          </Act>
           <Menu label={`More for object ${node.id}`} items={items} />
         </span>
       </header>
@@ -483,14 +460,7 @@ export function Lwm2mTree({ detail }: { detail: DeviceDetail }) {
   return (
     <div class="tree">
       <div class="tree-tools">
-        <input
-          type="search"
-          class="find"
-          aria-label="Find a resource"
-          placeholder="Find a resource"
-          value={find}
-          onInput={(e) => set_find(e.currentTarget.value)}
-        />
+        <Find what="resource" value={find} onFind={set_find} />
       </div>
       {tree.map((o) => (
         <ObjectBlock key={o.id} tools={tools} node={o} find={find} />

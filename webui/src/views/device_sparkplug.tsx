@@ -9,7 +9,7 @@ import { cell } from '../store/device';
 import { may_operate } from '../store/session';
 import { metric_leaf, metric_tree, type MetricGroup } from '../tree';
 import type { CommandRequest, DeviceDetail, Metric, SparkplugStrand } from '../types';
-import { Age, CopyButton, Fact, QualityMark, Quiet } from '../ui/bits';
+import { Act, Age, CopyButton, Fact, Find, QualityMark, Quiet } from '../ui/bits';
 import { ActionNote, action_note } from '../ui/command';
 import { IconChevron } from '../ui/icons';
 import { Menu, type MenuItem } from '../ui/menu';
@@ -65,15 +65,13 @@ export function RebirthButton({ endpoint }: { endpoint: string }) {
   return (
     <span class="acts">
       <ActionNote target="rebirth" />
-      <button
-        type="button"
-        class="act"
-        disabled={!may_operate.value}
+      <Act
+        may={may_operate.value}
         title="Ask the node to publish its births again"
-        onClick={() => void command_run(endpoint, REBIRTH)}
+        onPress={() => void command_run(endpoint, REBIRTH)}
       >
         Rebirth
-      </button>
+      </Act>
       <CopyButton text={command_curl(location.origin, endpoint, REBIRTH)} label="Rebirth as curl" />
     </span>
   );
@@ -144,15 +142,13 @@ function MetricLine({
       </span>
       <span class="acts">
         {metric.writable && (
-          <button
-            type="button"
-            class="act"
-            disabled={!may_operate.value}
-            aria-label={`Write ${metric.name}`}
-            onClick={() => onWrite(metric)}
+          <Act
+            may={may_operate.value}
+            name={`Write ${metric.name}`}
+            onPress={() => onWrite(metric)}
           >
             Write
-          </button>
+          </Act>
         )}
         <Menu label={`More for ${metric.name}`} items={items} />
       </span>
@@ -225,14 +221,7 @@ export function MetricTree({ detail }: { detail: DeviceDetail }) {
   return (
     <div class="tree">
       <div class="tree-tools">
-        <input
-          type="search"
-          class="find"
-          aria-label="Find a metric"
-          placeholder="Find a metric"
-          value={find}
-          onInput={(e) => set_find(e.currentTarget.value)}
-        />
+        <Find what="metric" value={find} onFind={set_find} />
       </div>
       {tree.map((g) => (
         <Group

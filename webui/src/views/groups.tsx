@@ -14,7 +14,7 @@ import {
 } from '../store/groups';
 import { may_engineer } from '../store/session';
 import type { Group } from '../types';
-import { Age, Quiet } from '../ui/bits';
+import { Act, Age, Find, Quiet } from '../ui/bits';
 import { Confirm, Dialog } from '../ui/dialog';
 
 const NAME = '[^\\/,]+';
@@ -105,22 +105,12 @@ function GroupLine({ group, onDo }: { group: Group; onDo: (verb: Doing['verb']) 
       <span class="spring" />
       {may_engineer.value && (
         <span class="acts">
-          <button
-            type="button"
-            class="act"
-            aria-label={`Rename ${group.name}`}
-            onClick={() => onDo('rename')}
-          >
+          <Act name={`Rename ${group.name}`} onPress={() => onDo('rename')}>
             Rename
-          </button>
-          <button
-            type="button"
-            class="act"
-            aria-label={`Delete ${group.name}`}
-            onClick={() => onDo('delete')}
-          >
+          </Act>
+          <Act name={`Delete ${group.name}`} onPress={() => onDo('delete')}>
             Delete
-          </button>
+          </Act>
         </span>
       )}
     </li>
@@ -133,16 +123,7 @@ function List({ list, onDo }: { list: Group[]; onDo: (v: Doing['verb'], g: Group
   const shown = list.filter((g) => g.name.toLowerCase().includes(needle));
   return (
     <>
-      {list.length >= FIND_FROM && (
-        <input
-          type="search"
-          class="find"
-          aria-label="Find a group"
-          placeholder="Find a group"
-          value={find}
-          onInput={(e) => set_find(e.currentTarget.value)}
-        />
-      )}
+      {list.length >= FIND_FROM && <Find what="group" value={find} onFind={set_find} />}
       <ul class="plain-list">
         {shown.map((g) => (
           <GroupLine key={g.name} group={g} onDo={(verb) => onDo(verb, g)} />

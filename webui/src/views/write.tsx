@@ -2,6 +2,7 @@
 // observe attributes. Each checks as you type, by the type the model or the birth names, and shows
 // the same request as a curl line.
 
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { command_curl } from '../curl';
 import { value_text } from '../format';
@@ -106,34 +107,57 @@ function ValueInput({
   );
 }
 
-function Footer({
+/** The frame of all of them: fields, the request as a curl line, Cancel and the verb. While something
+ * is wrong the request is null, and pressing the verb only lets the fields say what. */
+function RequestDialog({
+  title,
+  note,
   endpoint,
   request,
   verb,
+  onTry,
   onClose,
-  onSend,
+  children,
 }: {
+  title: string;
+  note: string;
   endpoint: string;
   request: CommandRequest | null;
   verb: string;
+  onTry?: () => void;
   onClose: () => void;
-  onSend: () => void;
+  children: ComponentChildren;
 }) {
+  const submit = (e: Event) => {
+    e.preventDefault();
+    onTry?.();
+    if (!request) return;
+    void command_run(endpoint, request);
+    onClose();
+  };
   return (
-    <footer>
-      {request && (
-        <CopyButton text={command_curl(location.origin, endpoint, request)} label="Copy as curl">
-          curl
-        </CopyButton>
-      )}
-      <span class="spring" />
-      <button type="button" onClick={onClose}>
-        Cancel
-      </button>
-      <button type="submit" class="primary" onClick={onSend}>
-        {verb}
-      </button>
-    </footer>
+    <Dialog title={title} note={note} onClose={onClose}>
+      <form onSubmit={submit} noValidate>
+        {children}
+        <footer>
+          {request && (
+            <CopyButton
+              text={command_curl(location.origin, endpoint, request)}
+              label="Copy as curl"
+            >
+              curl
+            </CopyButton>
+          )}
+          <span class="spring" />
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" class="primary">
+            {verb}
+          </button>
+        </footer>
+      </form>
+    </Dialog>
   );
 }
 
@@ -146,7 +170,6 @@ function OneValue({
   typed,
   initial,
   make,
-  target,
   onClose,
 }: {
   title: string;
@@ -156,43 +179,34 @@ function OneValue({
   typed: Typed;
   initial: string;
   make: (v: Value) => CommandRequest;
-  target?: string;
   onClose: () => void;
 }) {
   const [text, set_text] = useState(initial);
   const [touched, set_touched] = useState(false);
   const parsed = typed_parse(text, typed.type, typed.range);
   const request = parsed.ok ? make(parsed.value) : null;
-  const submit = (e: Event) => {
-    e.preventDefault();
-    set_touched(true);
-    if (!request) return;
-    void command_run(endpoint, request, target);
-    onClose();
-  };
   return (
-    <Dialog title={title} note={note} onClose={onClose}>
-      <form onSubmit={submit} noValidate>
-        <ValueInput
-          label={label}
-          typed={typed}
-          text={text}
-          parsed={parsed}
-          touched={touched}
-          onText={(s) => {
-            set_text(s);
-            set_touched(true);
-          }}
-        />
-        <Footer
-          endpoint={endpoint}
-          request={request}
-          verb="Write"
-          onClose={onClose}
-          onSend={() => set_touched(true)}
-        />
-      </form>
-    </Dialog>
+    <RequestDialog
+      title={title}
+      note={note}
+      endpoint={endpoint}
+      request={request}
+      verb="Write"
+      onTry={() => set_touched(true)}
+      onClose={onClose}
+    >
+      <ValueInput
+        label={label}
+        typed={typed}
+        text={text}
+        parsed={parsed}
+        touched={touched}
+        onText={(s) => {
+          set_text(s);
+          set_touched(true);
+        }}
+      />
+    </RequestDialog>
   );
 }
 
@@ -223,44 +237,32 @@ function ManyValues({
     else value[m[1]!] = p.value;
   }
   const request: CommandRequest | null = why ? null : { op: 'write', path: row.path, value };
-  const submit = (e: Event) => {
-    e.preventDefault();
-    set_touched(true);
-    if (!request) return;
-    void command_run(endpoint, request);
-    onClose();
-  };
   return (
-    <Dialog
+    <RequestDialog
       title={`Write ${row.name}`}
       note={`${row.path} · ${typed.type ?? 'String'} · several instances`}
+      endpoint={endpoint}
+      request={request}
+      verb="Write"
+      onTry={() => set_touched(true)}
       onClose={onClose}
     >
-      <form onSubmit={submit} noValidate>
-        <label class="field">
-          <span>One line per instance, number: value</span>
-          <textarea
-            rows={5}
-            value={text}
-            spellcheck={false}
-            onInput={(e) => {
-              set_text(e.currentTarget.value);
-              set_touched(true);
-            }}
-          />
-          <small class={touched && why ? 'bad' : 'muted'}>
-            {(touched && why) || HINT[type_kind(typed.type)]}
-          </small>
-        </label>
-        <Footer
-          endpoint={endpoint}
-          request={request}
-          verb="Write"
-          onClose={onClose}
-          onSend={() => set_touched(true)}
+      <label class="field">
+        <span>One line per instance, number: value</span>
+        <textarea
+          rows={5}
+          value={text}
+          spellcheck={false}
+          onInput={(e) => {
+            set_text(e.currentTarget.value);
+            set_touched(true);
+          }}
         />
-      </form>
-    </Dialog>
+        <small class={touched && why ? 'bad' : 'muted'}>
+          {(touched && why) || HINT[type_kind(typed.type)]}
+        </small>
+      </label>
+    </RequestDialog>
   );
 }
 
@@ -339,35 +341,28 @@ export function ExecuteWith({
 }) {
   const [args, set_args] = useState('');
   const request: CommandRequest = { op: 'execute', path: row.path, ...(args && { args }) };
-  const submit = (e: Event) => {
-    e.preventDefault();
-    void command_run(endpoint, request);
-    onClose();
-  };
   return (
-    <Dialog title={`Execute ${row.name}`} note={row.path} onClose={onClose}>
-      <form onSubmit={submit}>
-        <label class="field">
-          <span>Arguments</span>
-          <input
-            value={args}
-            placeholder="0='text',1"
-            spellcheck={false}
-            onInput={(e) => set_args(e.currentTarget.value)}
-          />
-          <small class="muted">
-            As LwM2M writes them: digit, or digit='text', with commas. May be empty.
-          </small>
-        </label>
-        <Footer
-          endpoint={endpoint}
-          request={request}
-          verb="Execute"
-          onClose={onClose}
-          onSend={() => {}}
+    <RequestDialog
+      title={`Execute ${row.name}`}
+      note={row.path}
+      endpoint={endpoint}
+      request={request}
+      verb="Execute"
+      onClose={onClose}
+    >
+      <label class="field">
+        <span>Arguments</span>
+        <input
+          value={args}
+          placeholder="0='text',1"
+          spellcheck={false}
+          onInput={(e) => set_args(e.currentTarget.value)}
         />
-      </form>
-    </Dialog>
+        <small class="muted">
+          As LwM2M writes them: digit, or digit='text', with commas. May be empty.
+        </small>
+      </label>
+    </RequestDialog>
   );
 }
 
@@ -404,48 +399,36 @@ export function ObserveWith({
   const some = Object.keys(attributes).length > 0;
   if (op === 'write-attributes' && !some) why ||= 'Fill at least one.';
   const request: CommandRequest | null = why ? null : { op, path, ...(some && { attributes }) };
-  const submit = (e: Event) => {
-    e.preventDefault();
-    if (!request) return;
-    void command_run(endpoint, request);
-    onClose();
-  };
   return (
-    <Dialog
+    <RequestDialog
       title={op === 'observe' ? `Observe ${name}` : `Attributes of ${name}`}
       note={path}
+      endpoint={endpoint}
+      request={request}
+      verb={op === 'observe' ? 'Observe' : 'Write'}
       onClose={onClose}
     >
-      <form onSubmit={submit}>
-        <div class="field-grid">
-          {ATTRIBUTES.map(([key, words]) => (
-            <label class="field">
-              <span>
-                {words} <code>{key}</code>
-              </span>
-              <input
-                inputMode="decimal"
-                value={texts[key] ?? ''}
-                autocomplete="off"
-                onInput={(e) => set_texts({ ...texts, [key]: e.currentTarget.value })}
-              />
-            </label>
-          ))}
-        </div>
-        {why && some && (
-          <small class="bad" role="alert">
-            {why}
-          </small>
-        )}
-        <Footer
-          endpoint={endpoint}
-          request={request}
-          verb={op === 'observe' ? 'Observe' : 'Write'}
-          onClose={onClose}
-          onSend={() => {}}
-        />
-      </form>
-    </Dialog>
+      <div class="field-grid">
+        {ATTRIBUTES.map(([key, words]) => (
+          <label class="field">
+            <span>
+              {words} <code>{key}</code>
+            </span>
+            <input
+              inputMode="decimal"
+              value={texts[key] ?? ''}
+              autocomplete="off"
+              onInput={(e) => set_texts({ ...texts, [key]: e.currentTarget.value })}
+            />
+          </label>
+        ))}
+      </div>
+      {why && some && (
+        <small class="bad" role="alert">
+          {why}
+        </small>
+      )}
+    </RequestDialog>
   );
 }
 
@@ -488,50 +471,42 @@ export function CreateInstance({
   const request: CommandRequest | null = why
     ? null
     : { op: 'create', path: `/${object.id}`, instance: Number(instance), values };
-  const submit = (e: Event) => {
-    e.preventDefault();
-    set_touched(true);
-    if (!request) return;
-    void command_run(endpoint, request);
-    onClose();
-  };
   return (
-    <Dialog title={`Create ${object.name}`} note={resource_name(models, base)} onClose={onClose}>
-      <form onSubmit={submit} noValidate>
-        <div class="dialog-scroll">
-          <ValueInput
-            label="Instance"
-            typed={{ type: 'uint16', range: '0..65534' }}
-            text={instance}
-            parsed={id}
-            touched={touched}
-            onText={set_instance}
-          />
-          {fields.map((r) => (
-            <ValueInput
-              key={r.id}
-              label={`${r.name}${is_mandatory(r) ? ' (mandatory)' : ''}`}
-              typed={{ type: r.type, range: r.range, unit: r.units }}
-              text={texts[r.id] ?? ''}
-              parsed={texts[r.id] ? typed_parse(texts[r.id]!, r.type, r.range) : null}
-              touched
-              onText={(s) => set_texts({ ...texts, [r.id]: s })}
-            />
-          ))}
-        </div>
-        {touched && why && (
-          <small class="bad" role="alert">
-            {why}
-          </small>
-        )}
-        <Footer
-          endpoint={endpoint}
-          request={request}
-          verb="Create"
-          onClose={onClose}
-          onSend={() => set_touched(true)}
+    <RequestDialog
+      title={`Create ${object.name}`}
+      note={resource_name(models, base)}
+      endpoint={endpoint}
+      request={request}
+      verb="Create"
+      onTry={() => set_touched(true)}
+      onClose={onClose}
+    >
+      <div class="dialog-scroll">
+        <ValueInput
+          label="Instance"
+          typed={{ type: 'uint16', range: '0..65534' }}
+          text={instance}
+          parsed={id}
+          touched={touched}
+          onText={set_instance}
         />
-      </form>
-    </Dialog>
+        {fields.map((r) => (
+          <ValueInput
+            key={r.id}
+            label={`${r.name}${is_mandatory(r) ? ' (mandatory)' : ''}`}
+            typed={{ type: r.type, range: r.range, unit: r.units }}
+            text={texts[r.id] ?? ''}
+            parsed={texts[r.id] ? typed_parse(texts[r.id]!, r.type, r.range) : null}
+            touched
+            onText={(s) => set_texts({ ...texts, [r.id]: s })}
+          />
+        ))}
+      </div>
+      {touched && why && (
+        <small class="bad" role="alert">
+          {why}
+        </small>
+      )}
+    </RequestDialog>
   );
 }
