@@ -28,6 +28,7 @@
     X(TL_DEVICE_DEAD, "sparkplug", "device_dead")                                                  \
     X(TL_REBIRTH, "sparkplug", "rebirth_asked")                                                    \
     X(TL_GAP, "sparkplug", "sequence_gap")                                                         \
+    X(TL_LOSS, "braid", "loss")                                                                    \
     X(TL_OLD_DEATH, "sparkplug", "old_death_ignored")                                              \
     X(TL_NONCONFORMANT, "sparkplug", "nonconformant")                                              \
     X(TL_BAD_INPUT, "braid", "bad_input")                                                          \

@@ -38,6 +38,8 @@
     X(mqtt_keepalive_s, i, "mqtt.keepalive_s", "20", 5, 3600, "Keep-alive of both sessions")       \
     X(mqtt_session_expiry_s, i, "mqtt.session_expiry_s", "3600", 0, 604800,                        \
       "How long the broker keeps LwM2M messages while braidd is away")                             \
+    X(mqtt_backlog_mb, i, "mqtt.backlog_mb", "1024", 1, 1048576,                                   \
+      "Broker heap beyond which telemetry that cannot be stored is refused, not left there")       \
     X(db_conninfo, s, "db.conninfo", "", 0, 0, "libpq string, role braid_app")                     \
     X(db_owner_conninfo, s, "db.owner_conninfo", "", 0, 0, "libpq string for migrate")             \
     X(db_pool, i, "db.pool", "8", 1, 64, "Connections for requests")                               \

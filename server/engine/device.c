@@ -415,8 +415,12 @@ void device_run_deadline(struct device *d)
             lw_client_hold_expiry(d->lw, now.mono_ms + EXPIRY_GRACE_MS);
         lw_client_tick(d->lw, now);
     }
-    if (d->sp && spb_node_deadline(d->sp) <= now.mono_ms)
-        spb_node_tick(d->sp, now);
+    if (d->sp && spb_node_deadline(d->sp) <= now.mono_ms) {
+        if (flow_holds(d->shard->engine) || d->shard->parked)
+            spb_node_wait(d->sp, now); /* what is missing may be waiting too */
+        else
+            spb_node_tick(d->sp, now);
+    }
     commands_tick(d);
     d->judge = true;
     device_settle(d);

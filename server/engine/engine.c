@@ -281,6 +281,8 @@ static void fleet_json(struct engine *e, const struct fleet_counts *c, struct bu
     json_key(&j, "spooled_rows");
     json_u64(&j, w.spooled_rows);
     json_close(&j);
+    json_key(&j, "telemetry");
+    flow_json(e, &j);
     json_key(&j, "started_at");
     json_time(&j, e->started_ms);
     json_key(&j, "version");
@@ -371,7 +373,11 @@ void engine_get_health(struct engine *e, struct engine_health *out)
     struct writer_state w;
     size_t waiting = 0;
     writer_get_state(e->writer, &w);
-    *out = (struct engine_health){mqtt_is_up(e->sp), mqtt_is_up(e->lw), w.up};
+    *out = (struct engine_health){.sparkplug_up = mqtt_is_up(e->sp),
+                                  .lwm2m_up = mqtt_is_up(e->lw),
+                                  .database_up = w.up,
+                                  .telemetry_paused = atomic_load(&e->paused),
+                                  .telemetry_refused = atomic_load(&e->shedding)};
     for (unsigned i = 0; i < e->n_shards; i++)
         waiting += mailbox_depth(e->shards[i].box);
     metric_set(e->metrics, M_Q_SHARD, (int64_t)waiting);

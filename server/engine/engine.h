@@ -96,6 +96,8 @@ MUST_CHECK enum err engine_note(struct engine *e, struct str endpoint, const cha
 
 struct engine_health {
     bool sparkplug_up, lwm2m_up, database_up;
+    bool telemetry_paused;  /* Sparkplug messages are not read: samples can be stored nowhere */
+    bool telemetry_refused; /* they are read, and samples that do not fit are refused */
 };
 void engine_get_health(struct engine *e, struct engine_health *out);
 const struct lw_model *engine_model(const struct engine *e);

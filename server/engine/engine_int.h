@@ -236,7 +236,8 @@ struct device {
     uint32_t messages; /* since the last survey */
     float messages_per_s;
     bool counted_lw, counted_sp;
-    uint32_t counted_lost; /* messages missing in sequence gaps */
+    uint32_t counted_lost;                          /* messages missing in sequence gaps */
+    uint64_t samples_refused, samples_refused_told; /* stored nowhere: flow.c */
     uint32_t counted_subdevices;
 
     /* live views */
@@ -275,6 +276,9 @@ struct shard {
     uint64_t next_request_id;
     struct command *sending; /* whose request the LwM2M client is sending right now */
     uint64_t admit_tokens, admit_at_ms;
+    struct mail *parked, *parked_last; /* Sparkplug messages that wait for room: flow.c */
+    uint64_t rebirth_tokens, rebirths_at_ms;
+    uint64_t refused_now; /* samples of the message being handled that were stored nowhere */
     uint64_t random;
     bool stopping;
     struct moment now;   /* of the letter or deadline being handled */
@@ -304,6 +308,8 @@ struct engine {
     _Atomic uint64_t lw_hears_since; /* monotonic ms; 0: down, or what was kept still arrives */
     _Atomic int64_t lw_away_from_ms, sp_since_ms, lw_since_ms;
     _Atomic uint64_t drain_serial;
+    _Atomic bool paused, shedding; /* flow.c */
+    _Atomic int64_t paused_since_ms, broker_dropped, broker_dropped_ms;
     int64_t started_ms;
     struct waiter_table *waiters;
     /* publishes whose PUBACK matters: mid -> command */
@@ -319,6 +325,20 @@ MUST_CHECK enum err shard_start(struct shard *s);
 struct shard *shard_of(struct engine *e, struct str name);
 uint64_t shard_random(struct shard *s);
 void shard_flush_samples(struct shard *s);
+
+/* flow.c: what happens when samples can be stored nowhere */
+bool flow_holds(const struct engine *e);
+bool flow_may_read(void *engine); /* asked by the Sparkplug session */
+bool flow_may_ask(void *device);  /* asked by a node that wants a rebirth */
+/* flow_park takes a message that must wait; flow_unpark gives the next that need not any more. */
+bool flow_park(struct shard *s, struct letter_mqtt *m);
+struct letter_mqtt *flow_unpark(struct shard *s, bool end);
+void flow_refuse(struct device *d, int64_t samples);
+/* flow_settle_refused says so and asks for a rebirth, once there is room again. */
+void flow_settle_refused(struct device *d);
+extern const char *const flow_sys_filters[]; /* NULL at the end */
+void flow_sys(struct engine *e, struct str topic, struct str payload);
+void flow_json(struct engine *e, struct json_out *j);
 
 /* letters.c */
 void letter_free(struct letter *l);

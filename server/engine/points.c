@@ -264,6 +264,7 @@ static void store_number(struct shard *s, const struct point *p, uint8_t quality
             return;
         shard_flush_samples(s);
     }
+    flow_refuse(p->device, 1);
 }
 
 static void store_text(struct shard *s, const struct point *p, uint8_t quality, int64_t at_ms,
@@ -282,7 +283,7 @@ static void store_text(struct shard *s, const struct point *p, uint8_t quality, 
             return;
         shard_flush_samples(s);
     }
-    metric_add(s->engine->metrics, M_SAMPLES_REFUSED, 1);
+    flow_refuse(p->device, 1);
 }
 
 #define HISTORICAL 16

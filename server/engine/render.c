@@ -78,6 +78,8 @@ static void sparkplug_summary(const struct device *d, struct json_out *j)
     put_count(j, "devices", i.n_devices);
     put_count(j, "devices_born", i.n_devices_born);
     put_count(j, "metrics", d->n_metrics);
+    put_count(j, "sequence_gaps", i.gaps);
+    put_count(j, "lost_messages", (uint64_t)i.lost_messages + i.missing);
     put_count(j, "rebirths", i.rebirths_asked + (uint64_t)d->restored_rebirths);
     json_key(j, "last_rebirth");
     if (i.last_cause) {
@@ -110,6 +112,7 @@ static void summary_members(struct device *d, struct json_out *j)
     put_text(j, "serial", d->serial);
     json_key(j, "messages_per_s");
     json_double(j, (double)(int)(d->messages_per_s * 10 + 0.5f) / 10);
+    put_count(j, "lost_samples", d->samples_refused);
     json_key(j, "lwm2m");
     lwm2m_summary(d, j);
     json_key(j, "sparkplug");

@@ -1,10 +1,9 @@
 /* sessions.c - the two broker sessions and what their threads do: copy, pick the shard, put.
  *
- * Sparkplug host session: clean, STATE will and birth, QoS 0/1 telemetry; when a shard is full its
- * message is dropped and counted, and the gap in the node's sequence asks for a rebirth.  Only a
- * death waits: it would leave no gap.
- * LwM2M session: persistent, No Local; when a shard is full the session's thread waits, the broker
- * keeps the rest. */
+ * Sparkplug host session: clean, STATE will and birth, QoS 0/1 telemetry; not read while samples
+ * can be stored nowhere (flow.c).
+ * LwM2M session: persistent, No Local; always read.
+ * When a shard is full the session's thread waits, the broker keeps the rest. */
 #include "engine/engine_int.h"
 
 #include "base/log.h"
@@ -65,16 +64,6 @@ static void handle_state(struct engine *e, struct mqtt *m, const struct mqtt_mes
         publish_birth(e, m);
 }
 
-/* "$SYS/broker/publish/messages/dropped": what the broker threw away. */
-static void handle_sys(struct engine *e, const struct mqtt_message *msg)
-{
-    int64_t n;
-    struct str rest = msg->payload;
-    if (str_is(msg->topic, "$SYS/broker/publish/messages/dropped") &&
-        !str_to_i64(str_cut(&rest, ' '), &n))
-        metric_set(e->metrics, M_BROKER_DROPPED, n);
-}
-
 static struct letter_mqtt *copy_message(const struct mqtt_message *msg, enum session session)
 {
     bool too_big = msg->payload.n > PAYLOAD_MAX;
@@ -95,22 +84,9 @@ static struct letter_mqtt *copy_message(const struct mqtt_message *msg, enum ses
     return l;
 }
 
-/* A lost NDEATH leaves no gap: nothing would ever contradict that the node lives. */
-static bool is_node_death(struct str topic)
-{
-    struct str rest = topic;
-    str_cut(&rest, '/');
-    str_cut(&rest, '/');
-    return str_is(str_cut(&rest, '/'), "NDEATH");
-}
-
 static void deliver(struct engine *e, struct letter_mqtt *l, struct str name)
 {
-    struct shard *s = shard_of(e, name);
-    bool may_drop = l->session == SESSION_SPARKPLUG && !is_node_death(l->topic);
-    enum err err =
-        may_drop ? mailbox_try_put(s->box, &l->letter.mail) : mailbox_put(s->box, &l->letter.mail);
-    if (err) {
+    if (mailbox_put(shard_of(e, name)->box, &l->letter.mail)) {
         metric_add(e->metrics, M_DROP_MAILBOX, 1);
         free(l);
     }
@@ -180,7 +156,8 @@ static void sp_connected(void *ctx, struct mqtt *m, bool session_present)
     subscribe(m, e->host.topic, 1, false);
     subscribe(m, SPB_NAMESPACE "/#", 1, false);
     publish_birth(e, m); /* the first publish of the session */
-    subscribe(m, "$SYS/broker/publish/messages/dropped", 0, false);
+    for (size_t i = 0; flow_sys_filters[i]; i++)
+        subscribe(m, flow_sys_filters[i], 0, false);
     atomic_store(&e->sp_since_ms, clock_utc_ms());
     metric_set(e->metrics, M_BROKER_SP_UP, 1);
     bool seen = atomic_exchange(&e->sp_seen, true);
@@ -204,7 +181,7 @@ static void sp_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg
 {
     struct engine *e = ctx;
     if (str_starts(msg->topic, "$SYS/"))
-        handle_sys(e, msg);
+        flow_sys(e, msg->topic, msg->payload);
     else if (is_own_state(e, msg->topic))
         handle_state(e, m, msg);
     else if (str_starts(msg->topic, SPB_NAMESPACE "/STATE/"))
@@ -252,6 +229,8 @@ static void lw_connected(void *ctx, struct mqtt *m, bool session_present)
     if (!atomic_load(&e->lw_draining))
         atomic_store(&e->lw_hears_since, clock_mono_ms());
     lw_subscribe(e, m);
+    for (size_t i = 0; flow_sys_filters[i]; i++)
+        subscribe(m, flow_sys_filters[i], 0, false);
     atomic_store(&e->lw_since_ms, clock_utc_ms());
     metric_set(e->metrics, M_BROKER_LW_UP, 1);
     bool seen = atomic_exchange(&e->lw_seen, true);
@@ -291,6 +270,10 @@ static void lw_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg
 {
     struct engine *e = ctx;
     (void)m;
+    if (str_starts(msg->topic, "$SYS/")) {
+        flow_sys(e, msg->topic, msg->payload);
+        return;
+    }
     if (!str_is(msg->topic, DRAIN_TOPIC)) {
         on_message(e, msg, SESSION_LWM2M);
         return;
@@ -384,7 +367,8 @@ enum err sessions_start(struct engine *e)
                                             .will = sp_will,
                                             .connected = sp_connected,
                                             .disconnected = sp_disconnected,
-                                            .message = sp_message};
+                                            .message = sp_message,
+                                            .may_read = flow_may_read};
     const struct mqtt_handler lw_handler = {.ctx = e,
                                             .connected = lw_connected,
                                             .disconnected = lw_disconnected,

@@ -4,10 +4,13 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define SCRATCH_CHUNK ((size_t)64 << 10)
 #define SCRATCH_LIMIT ((size_t)32 << 20)
 #define BATCH_AGE_MS  50
+#define PARKED_MS     20
+#define UNPARK_MAX    1000
 
 enum err shard_init(struct shard *s, struct engine *e, unsigned index)
 {
@@ -74,6 +77,10 @@ void shard_flush_samples(struct shard *s)
     }
     size_t n = s->batch->n + s->batch->n_text;
     enum err e = writer_samples(s->engine->writer, s->batch);
+    if (e == ERR_FULL && !s->stopping) { /* kept: tried again, and what does not fit is refused */
+        s->batch_since_ms = s->now.mono_ms;
+        return;
+    }
     if (e) {
         metric_add(s->engine->metrics, M_SAMPLES_REFUSED, (int64_t)n);
         log_error("engine.samples_refused", KI("samples", n), KE(e));
@@ -84,6 +91,7 @@ void shard_flush_samples(struct shard *s)
 
 static void handle_mqtt(struct shard *s, struct letter_mqtt *m)
 {
+    s->refused_now = 0;
     s->arrived_us = m->arrived_us;
     s->drained = m->drained;
     s->away_from_ms = m->away_from_ms;
@@ -117,6 +125,8 @@ static void handle(struct shard *s, struct letter *l)
     s->now = clock_now();
     switch (l->kind) {
     case LETTER_MQTT:
+        if (flow_park(s, (struct letter_mqtt *)l))
+            return;
         handle_mqtt(s, (struct letter_mqtt *)l);
         break;
     case LETTER_BROKER:
@@ -141,6 +151,18 @@ static void handle(struct shard *s, struct letter *l)
     }
     arena_reset(&s->scratch);
     letter_free(l);
+}
+
+/* Messages that waited for room; a turn's worth, so that nothing else waits for them. */
+static void unpark(struct shard *s, bool end)
+{
+    struct letter_mqtt *m;
+    for (int i = 0; (end || i < UNPARK_MAX) && (m = flow_unpark(s, end)); i++) {
+        s->now = clock_now();
+        handle_mqtt(s, m);
+        arena_reset(&s->scratch);
+        free(m);
+    }
 }
 
 static void run_deadlines(struct shard *s)
@@ -170,6 +192,7 @@ static void survey(struct shard *s)
         if (changed || d->verdict.status != BRAID_ONLINE)
             device_mark_row(d);
         device_store_seen(d);
+        flow_settle_refused(d);
     }
     strangers_store(s);
     s->metrics_per_s = (double)s->metrics_in / seconds;
@@ -185,6 +208,12 @@ static void store_latest(struct shard *s)
                 point_store_latest(p);
 }
 
+/* Under pressure a batch waits to be filled: the writer counts batches, not samples. */
+static uint64_t batch_age_ms(const struct shard *s)
+{
+    return writer_is_pressed(s->engine->writer) ? 20 * BATCH_AGE_MS : BATCH_AGE_MS;
+}
+
 static void run_ticks(struct shard *s)
 {
     s->now = clock_now();
@@ -192,7 +221,7 @@ static void run_ticks(struct shard *s)
         feed_tick(s);
         s->next_tick_ms = s->now.mono_ms + TICK_MS;
     }
-    if (s->batch && s->now.mono_ms >= s->batch_since_ms + BATCH_AGE_MS)
+    if (s->batch && s->now.mono_ms >= s->batch_since_ms + batch_age_ms(s))
         shard_flush_samples(s);
     if (s->now.mono_ms >= s->next_survey_ms) {
         survey(s);
@@ -204,6 +233,11 @@ static void run_ticks(struct shard *s)
     }
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static uint64_t next_wake(const struct shard *s)
 {
     uint64_t at = s->next_survey_ms;
@@ -212,8 +246,10 @@ static uint64_t next_wake(const struct shard *s)
         at = top->key;
     if (!list_empty(&s->dirty) && s->next_tick_ms < at)
         at = s->next_tick_ms;
-    if (s->batch && s->batch_since_ms + BATCH_AGE_MS < at)
-        at = s->batch_since_ms + BATCH_AGE_MS;
+    if (s->batch && s->batch_since_ms + batch_age_ms(s) < at)
+        at = s->batch_since_ms + batch_age_ms(s);
+    if (s->parked) /* at once, or when there may be room */
+        at = flow_holds(s->engine) ? earlier(at, s->now.mono_ms + PARKED_MS) : 0;
     return at;
 }
 
@@ -232,9 +268,11 @@ static void run(void *arg)
             handle(s, (struct letter *)m);
             m = next;
         }
+        unpark(s, false);
         run_deadlines(s);
         run_ticks(s);
     }
+    unpark(s, true);
     s->now = clock_now();
     shard_flush_samples(s);
     survey(s);

@@ -95,6 +95,8 @@ static const struct event_row event_rows[] = {
     [SPB_EV_REBIRTH_ASKED] = {TL_REBIRTH, "Rebirth asked for", true},
     [SPB_EV_OLD_DEATH] = {TL_OLD_DEATH, "Death of an earlier session ignored", false},
     [SPB_EV_GAP] = {TL_GAP, "Sequence gap", false},
+    [SPB_EV_GAP_HEALED] = {TL_GAP, "Sequence gap closed", false},
+    [SPB_EV_LOST] = {TL_LOSS, "Messages lost", false},
     [SPB_EV_NONCONFORMANT] = {TL_NONCONFORMANT, "Not as the specification wants it", false},
 };
 
@@ -105,6 +107,8 @@ static void count_event(struct device *d, enum spb_node_event ev)
         metric_add(m, M_REBIRTHS, 1);
     else if (ev == SPB_EV_GAP)
         metric_add(m, M_SEQ_GAPS, 1);
+    else if (ev == SPB_EV_GAP_HEALED)
+        metric_add(m, M_SEQ_HEALED, 1);
 }
 
 static void sink_event(void *ctx, enum spb_node_event ev, struct str device, const char *words,
@@ -135,6 +139,7 @@ static void sink_anomaly(void *ctx, enum err e, const char *words, struct moment
     struct device *d = ctx;
     (void)now;
     bad_input(d->shard, d, e, words);
+    d->judge = true; /* it may have counted as lost */
 }
 
 enum err sp_strand_attach(struct device *d)
@@ -148,7 +153,8 @@ enum err sp_strand_attach(struct device *d)
                                         .samples = sink_samples,
                                         .event = sink_event,
                                         .stale = sink_stale,
-                                        .anomaly = sink_anomaly};
+                                        .anomaly = sink_anomaly,
+                                        .may_ask = flow_may_ask};
     d->sp = spb_node_new(str_of(d->group), str_of(d->node), &o, &d->sp_sink);
     return d->sp ? ERR_OK : ERR_NOMEM;
 }

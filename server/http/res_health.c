@@ -21,7 +21,8 @@ void res_readyz(struct request *r)
 {
     struct engine_health h = {0};
     engine_get_health(r->http->parts.engine, &h);
-    bool ready = h.sparkplug_up && h.lwm2m_up && h.database_up;
+    bool flows = !h.telemetry_paused && !h.telemetry_refused;
+    bool ready = h.sparkplug_up && h.lwm2m_up && h.database_up && flows;
     if (!ready)
         reply_header(r, "Retry-After", "2");
     struct json_out *j =
@@ -36,6 +37,8 @@ void res_readyz(struct request *r)
     up_or_down(j, "lwm2m", h.lwm2m_up);
     json_close(j);
     up_or_down(j, "database", h.database_up);
+    json_key(j, "telemetry");
+    json_text(j, flows ? "flowing" : h.telemetry_refused ? "refused" : "paused");
     json_close(j);
 }
 

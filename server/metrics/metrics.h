@@ -40,7 +40,10 @@
     X(M_METRICS_IN, 'c', "braid_sparkplug_metrics_total", "", "Metric values received")            \
     X(M_REBIRTHS, 'c', "braid_rebirths_requested_total", "", "Rebirths asked for")                 \
     X(M_SEQ_GAPS, 'c', "braid_sequence_gaps_total", "", "Sparkplug sequence gaps")                 \
-    X(M_SEQ_LOST, 'c', "braid_sequence_lost_total", "", "Messages missing in sequence gaps")       \
+    X(M_SEQ_HEALED, 'c', "braid_sequence_gaps_healed_total", "",                                   \
+      "Gaps whose messages came late, but in time")                                                \
+    X(M_SEQ_LOST, 'c', "braid_sequence_lost_total", "",                                            \
+      "Messages missing in sequence gaps, or received but not usable before a rebirth")            \
     X(M_BAD_MALFORMED, 'c', "braid_bad_input_total", "reason=\"malformed\"", "Refused input")      \
     X(M_BAD_TOOBIG, 'c', "braid_bad_input_total", "reason=\"too_big\"", "Refused input")           \
     X(M_BAD_DEPTH, 'c', "braid_bad_input_total", "reason=\"too_deep\"", "Refused input")           \
@@ -65,9 +68,12 @@
       "Messages dropped when full")                                                                \
     X(M_DROP_SPOOL, 'c', "braid_dropped_total", "queue=\"spool\"", "Messages dropped when full")   \
     X(M_Q_SHARD, 'g', "braid_queue_depth", "queue=\"shard\"", "Waiting messages")                  \
+    X(M_Q_PARKED, 'g', "braid_queue_depth", "queue=\"parked\"", "Waiting messages")                \
     X(M_Q_STATE, 'g', "braid_queue_depth", "queue=\"writer_state\"", "Waiting messages")           \
     X(M_Q_SAMPLES, 'g', "braid_queue_depth", "queue=\"writer_samples\"", "Waiting messages")       \
     X(M_SPOOL_BYTES, 'g', "braid_spool_bytes", "", "Bytes waiting in the spool file")              \
+    X(M_SPOOL_SET_ASIDE, 'c', "braid_spool_set_aside_total", "",                                   \
+      "Spool records that could not be read, kept in table poisoned")                              \
     X(M_SAMPLES_IN, 'c', "braid_samples_total", "stage=\"accepted\"", "Samples on their way")      \
     X(M_SAMPLES_STORED, 'c', "braid_samples_total", "stage=\"stored\"", "Samples on their way")    \
     X(M_SAMPLES_SPOOLED, 'c', "braid_samples_total", "stage=\"spooled\"", "Samples on their way")  \
@@ -114,6 +120,23 @@
     X(M_BROKER_RECONNECTS, 'c', "braid_broker_reconnects_total", "",                               \
       "Reconnects of both sessions")                                                               \
     X(M_BROKER_DROPPED, 'g', "braid_broker_dropped_messages", "", "$SYS publish messages dropped") \
+    X(M_BROKER_RECEIVED, 'g', "braid_broker_publish_messages", "direction=\"received\"",           \
+      "$SYS PUBLISH messages since the broker's start")                                            \
+    X(M_BROKER_SENT, 'g', "braid_broker_publish_messages", "direction=\"sent\"",                   \
+      "$SYS PUBLISH messages since the broker's start")                                            \
+    X(M_BROKER_HEAP, 'g', "braid_broker_heap_bytes", "", "$SYS memory the broker uses")            \
+    X(M_BROKER_HEAP_MAX, 'g', "braid_broker_heap_max_bytes", "", "$SYS most it has used")          \
+    X(M_BROKER_CONNECTED, 'g', "braid_broker_clients", "state=\"connected\"", "$SYS sessions")     \
+    X(M_BROKER_DISCONNECTED, 'g', "braid_broker_clients", "state=\"disconnected\"",                \
+      "$SYS sessions")                                                                             \
+    X(M_BROKER_EXPIRED, 'g', "braid_broker_clients", "state=\"expired\"", "$SYS sessions")         \
+    X(M_BROKER_KEPT, 'g', "braid_broker_store_messages", "", "$SYS messages the broker keeps")     \
+    X(M_BROKER_KEPT_BYTES, 'g', "braid_broker_store_bytes", "", "$SYS bytes of them")              \
+    X(M_TELEMETRY_PAUSED, 'g', "braid_telemetry_paused", "",                                       \
+      "1 while Sparkplug messages are not read because samples can be stored nowhere")             \
+    X(M_TELEMETRY_PAUSES, 'c', "braid_telemetry_pauses_total", "", "How often that began")         \
+    X(M_TELEMETRY_SHEDDING, 'g', "braid_telemetry_shedding", "",                                   \
+      "1 while they are read although samples must be refused, to relieve the broker")             \
     X(M_WS_CLIENTS, 'g', "braid_live_clients", "", "Open WebSocket clients")                       \
     X(M_WS_FRAMES, 'c', "braid_live_frames_total", "", "Frames sent to live clients")              \
     X(M_WS_RESYNC, 'c', "braid_live_resyncs_total", "", "Outboxes that overflowed")                \

@@ -523,21 +523,23 @@ static bool wait_for_events(struct mqtt *m, uint64_t until_ms, bool more)
     };
     uint64_t now = clock_mono_ms();
     int wait = more || now >= until_ms ? 0 : (int)(until_ms - now);
+    bool resumed = m->holding; /* what TLS or we had read already wakes nobody */
     m->holding = !may_read(m);
+    resumed &= !m->holding;
     if (m->holding) {
         p[1].events &= (short)~POLLIN;
         wait = wait < HELD_MS ? wait : HELD_MS;
     } else {
         m->hung_up = false;
     }
-    if (poll(p, m->hung_up ? 1 : 2, wait) <= 0)
-        return more;
+    if (poll(p, m->hung_up ? 1 : 2, resumed ? 0 : wait) <= 0)
+        return more || resumed;
     if (p[0].revents)
         clear_wake(m);
     m->hung_up |= m->holding && p[1].revents & (POLLERR | POLLHUP); /* poll() would never wait */
     if (!more && !m->holding && p[1].revents & POLLIN)
         pace(m);
-    return more || p[1].revents;
+    return more || resumed || p[1].revents;
 }
 
 static void turn(struct mqtt *m, uint64_t *next_misc, bool *more)

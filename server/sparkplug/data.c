@@ -152,13 +152,13 @@ static void unknown(struct turn *t, const struct spb_metric *m)
 
 /* While the node is stale its aliases may mean something else by now: only metrics that carry
  * their names are taken, and unknown ones are no news, a rebirth being asked for already. */
-void spb_data(struct spb_node *n, struct device *d, const struct spb_payload *p,
-              struct arena *scratch, struct moment now)
+size_t spb_data(struct spb_node *n, struct device *d, const struct spb_payload *p,
+                struct arena *scratch, struct moment now)
 {
     struct turn t;
     bool stale = n->life == SPB_LIFE_STALE;
     if (!spb_turn_begin(&t, n, p, scratch, now))
-        return;
+        return 0;
     for (size_t i = 0; i < p->n; i++) {
         const struct spb_metric *m = &p->metrics[i];
         struct tag *tag = spb_tag_lookup(n, d, m, stale);
@@ -168,6 +168,7 @@ void spb_data(struct spb_node *n, struct device *d, const struct spb_payload *p,
             unknown(&t, m);
     }
     spb_turn_end(&t);
+    return t.n_samples;
 }
 
 /* ---- prototypes: spBv1.0/GROUP/DBIRTH/NAME ---- */

@@ -137,6 +137,7 @@ static void device_data(struct spb_node *n, struct str device, const struct spb_
         spb_data(n, d, p, scratch, now);
         return;
     }
+    n->lost_messages++;
     spb_anomaly(n, ERR_NOTFOUND, now, "data of device \"%.*s\" before its birth", STR_ARG(device));
     spb_rebirth_wish(n, SPB_CAUSE_UNKNOWN_DEVICE, now);
 }
@@ -174,8 +175,11 @@ static void unborn(struct spb_node *n, const struct spb_topic *t, const struct s
     struct device *d = t->device.p ? spb_device_find(n, t->device) : NULL;
     bool known =
         t->kind == SPB_NDATA || (t->kind == SPB_DDATA && d && d->pub.life == SPB_LIFE_STALE);
+    size_t taken = 0;
     if (n->life == SPB_LIFE_STALE && known && !n->o.strict)
-        spb_data(n, d, p, scratch, now);
+        taken = spb_data(n, d, p, scratch, now);
+    if (!taken && (t->kind == SPB_NDATA || t->kind == SPB_DDATA))
+        n->lost_messages++;
     n->is_short = false; /* it knows proper topics */
     spb_rebirth_wish(n, cause, now);
 }
@@ -281,6 +285,14 @@ uint64_t spb_node_deadline(const struct spb_node *n)
     return n->gap_deadline < n->rebirth_due ? n->gap_deadline : n->rebirth_due;
 }
 
+void spb_node_wait(struct spb_node *n, struct moment now)
+{
+    if (now.mono_ms >= n->gap_deadline)
+        n->gap_deadline = now.mono_ms + n->o.reorder_ms;
+    if (now.mono_ms >= n->rebirth_due)
+        n->rebirth_due = spb_rebirth_later(n, now);
+}
+
 void spb_node_tick(struct spb_node *n, struct moment now)
 {
     if (now.mono_ms >= n->gap_deadline)
@@ -310,6 +322,7 @@ void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out)
         .rebirths_asked = n->rebirths_asked,
         .gaps = n->gaps,
         .lost_messages = n->lost_messages,
+        .missing = spb_order_missing(n),
         .last_cause = n->last_cause,
         .last_cause_ms = n->last_cause_ms,
         .n_devices = n->n_devices,

@@ -48,6 +48,7 @@ enum spb_cause {
     SPB_CAUSE_NODE_OFFLINE, /* data after its death */
     SPB_CAUSE_HOST_LOST,    /* our own connection was down */
     SPB_CAUSE_OPERATOR,
+    SPB_CAUSE_NOT_STORED, /* samples were refused for want of room */
     SPB_CAUSE_COUNT
 };
 const char *spb_cause_words(enum spb_cause c); /* "sequence gap not filled in time" */
@@ -69,7 +70,9 @@ enum spb_node_event {
     SPB_EV_DEVICE_DEAD,
     SPB_EV_REBIRTH_ASKED, /* words: the cause */
     SPB_EV_OLD_DEATH,     /* NDEATH of an older session, ignored */
-    SPB_EV_GAP,           /* a sequence gap opened or messages were lost; words tell */
+    SPB_EV_GAP,           /* a sequence gap opened; words tell */
+    SPB_EV_GAP_HEALED,    /* what was missing came late, but in time */
+    SPB_EV_LOST,          /* messages are lost; words tell how many */
     SPB_EV_NONCONFORMANT
 };
 
@@ -93,6 +96,8 @@ struct spb_node_sink {
      * stale. */
     void (*stale)(void *ctx, struct str device, struct moment now);
     void (*anomaly)(void *ctx, enum err e, const char *words, struct moment now);
+    /* NULL, or asked before a rebirth is requested (not for an operator's): false puts it off. */
+    bool (*may_ask)(void *ctx);
 };
 
 struct spb_node_options {
@@ -130,6 +135,9 @@ MUST_CHECK enum err spb_node_write(struct spb_node *n, struct str device, struct
 
 uint64_t spb_node_deadline(const struct spb_node *n); /* monotonic ms or UINT64_MAX */
 void spb_node_tick(struct spb_node *n, struct moment now);
+/* spb_node_wait instead of a tick: messages of the node may be waiting unread, so an open gap gets
+ * its whole time anew and a planned rebirth waits. */
+void spb_node_wait(struct spb_node *n, struct moment now);
 
 /* For rendering and status. */
 struct spb_node_info {
@@ -141,7 +149,10 @@ struct spb_node_info {
     bool conformant; /* births as the specification wants them */
     bool is_short;   /* known only by short topics */
     int64_t born_ms, died_ms;
-    uint32_t births, rebirths_asked, gaps, lost_messages;
+    uint32_t births, rebirths_asked, gaps;
+    uint32_t lost_messages; /* for good: missing, thrown away behind a gap, or not usable before a
+                               rebirth.  Of 256 in a row the sequence number tells nothing. */
+    uint32_t missing;       /* in a gap that may heal still */
     enum spb_cause last_cause;
     int64_t last_cause_ms;
     size_t n_devices, n_devices_born, n_tags;

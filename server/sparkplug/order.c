@@ -103,16 +103,32 @@ static void drain(struct spb_node *n, struct arena *scratch, struct moment now)
         }
         free(h);
     }
+    if (!n->held && filled && n->life == SPB_LIFE_BORN)
+        spb_say(n, SPB_EV_GAP_HEALED, str_make(NULL, 0), now, "the missing messages came late");
     if (!n->held)
         n->gap_deadline = UINT64_MAX;
     else if (filled)
         open_gap(n, n->held->seq, now); /* another one behind it */
 }
 
+uint32_t spb_order_missing(const struct spb_node *n)
+{
+    const struct held *last = n->held;
+    while (last && last->next)
+        last = last->next;
+    return last ? (uint32_t)ahead(n, last->seq) + 1 - (uint32_t)n->n_held : 0;
+}
+
 void spb_order_expire(struct spb_node *n, struct moment now)
 {
-    size_t missing = n->held ? ahead(n, n->held->seq) : 0;
-    n->lost_messages += (uint32_t)missing;
+    uint32_t missing = spb_order_missing(n), before = n->lost_messages;
+    n->lost_messages += missing;
+    size_t held = n->n_held;
+    spb_order_forget(n);
+    if (n->lost_messages != before)
+        spb_say(n, SPB_EV_LOST, str_make(NULL, 0), now,
+                "%u did not come, %zu that came after them cannot be used", (unsigned)missing,
+                held);
     n->stale_cause = SPB_CAUSE_SEQ_GAP;
     spb_node_end(n, SPB_LIFE_STALE, now, spb_cause_words(SPB_CAUSE_SEQ_GAP));
     spb_rebirth_wish(n, SPB_CAUSE_SEQ_GAP, now);

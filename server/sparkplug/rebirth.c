@@ -21,6 +21,7 @@ static const char *const cause_words[SPB_CAUSE_COUNT] = {
     [SPB_CAUSE_NODE_OFFLINE] = "data after its death",
     [SPB_CAUSE_HOST_LOST] = "our connection to the broker was lost",
     [SPB_CAUSE_OPERATOR] = "an operator asked for it",
+    [SPB_CAUSE_NOT_STORED] = "samples were lost for want of room",
 };
 
 const char *spb_cause_words(enum spb_cause c)
@@ -81,6 +82,17 @@ static void send(struct spb_node *n, enum spb_cause cause, struct moment now)
     spb_say(n, SPB_EV_REBIRTH_ASKED, str_make(NULL, 0), now, "%s", spb_cause_words(cause));
 }
 
+static bool may_ask(const struct spb_node *n)
+{
+    return !n->sink.may_ask || n->sink.may_ask(n->sink.ctx);
+}
+
+/* When to try again to ask, other for every node. */
+uint64_t spb_rebirth_later(const struct spb_node *n, struct moment now)
+{
+    return now.mono_ms + 1000 + str_hash(n->id, now.mono_ms) % 1000;
+}
+
 enum err spb_node_rebirth(struct spb_node *n, enum spb_cause cause, struct moment now)
 {
     if (cause != SPB_CAUSE_OPERATOR) {
@@ -88,6 +100,10 @@ enum err spb_node_rebirth(struct spb_node *n, enum spb_cause cause, struct momen
             return ERR_AGAIN;
         if (now.mono_ms < n->rebirth_next) {
             spb_rebirth_plan(n, cause, n->rebirth_next);
+            return ERR_AGAIN;
+        }
+        if (!may_ask(n)) {
+            spb_rebirth_plan(n, cause, spb_rebirth_later(n, now));
             return ERR_AGAIN;
         }
     }
@@ -123,6 +139,10 @@ void spb_rebirth_answered(struct spb_node *n)
 
 void spb_rebirth_tick(struct spb_node *n, struct moment now)
 {
-    if (now.mono_ms >= n->rebirth_due)
+    if (now.mono_ms < n->rebirth_due)
+        return;
+    if (may_ask(n))
         send(n, n->rebirth_due_cause, now);
+    else
+        n->rebirth_due = spb_rebirth_later(n, now);
 }

@@ -145,8 +145,9 @@ bool spb_turn_begin(struct turn *t, struct spb_node *n, const struct spb_payload
 void spb_turn_sample(struct turn *t, struct tag *tag, const struct spb_metric *m);
 /* spb_turn_end hands the samples to the sink and reports what was wrong. */
 void spb_turn_end(struct turn *t);
-void spb_data(struct spb_node *n, struct device *d, const struct spb_payload *p,
-              struct arena *scratch, struct moment now);
+/* spb_data returns how many samples it took. */
+size_t spb_data(struct spb_node *n, struct device *d, const struct spb_payload *p,
+                struct arena *scratch, struct moment now);
 void spb_short(struct spb_node *n, enum spb_kind kind, const struct spb_payload *p,
                struct arena *scratch, struct moment now);
 
@@ -169,12 +170,14 @@ void spb_order(struct spb_node *n, const struct spb_topic *t, struct str bytes,
 void spb_order_restart(struct spb_node *n, uint8_t seq); /* after a birth with this seq */
 void spb_order_forget(struct spb_node *n);               /* nothing is awaited any more */
 void spb_order_expire(struct spb_node *n, struct moment now);
+uint32_t spb_order_missing(const struct spb_node *n); /* messages before and between those held */
 
 /* ---- rebirth.c ---- */
 void spb_rebirth_wish(struct spb_node *n, enum spb_cause cause, struct moment now);
 void spb_rebirth_answered(struct spb_node *n);
 void spb_rebirth_cancel(struct spb_node *n);
 void spb_rebirth_plan(struct spb_node *n, enum spb_cause cause, uint64_t at_ms);
+uint64_t spb_rebirth_later(const struct spb_node *n, struct moment now);
 void spb_rebirth_tick(struct spb_node *n, struct moment now);
 
 #endif

@@ -2,10 +2,17 @@
  *
  *   0            mark            read            end
  *   |  replayed  |  being read   |  to be read   |   group (memory only)
+ *      (a hole)
  *
  * A record is 20 bytes of head (magic, kind, rows, length, CRC-32 of the rest) and its payload. The
- * marks live in memory: after a crash the whole file is read again, which does no harm because
- * statements are idempotent and chunks have numbers. */
+ * marks live in memory: after a crash what is left of the file is read again, which does no harm
+ * because statements are idempotent and chunks have numbers.  What was replayed is punched out of
+ * the file, so that a spool which fills and drains at the same time keeps its size on disk; where
+ * the file system cannot do that, the room comes back when all is replayed.
+ *
+ * Damage ends at the next bytes that are a whole record: the magic is searched, the checksum
+ * decides.  Damage that nothing follows is a torn tail, left by a crash in the middle of a write.
+ */
 #include "store/spool.h"
 
 #include <errno.h>
@@ -26,9 +33,13 @@
 #define RECORD_MAX  ((size_t)256 << 20)
 #define RESERVE_MAX ((uint64_t)64 << 20)
 #define READ_AHEAD  ((size_t)1 << 20)
+#define PAGE        4096u
+#define PUNCH_BYTES ((uint64_t)64 << 10) /* less is not worth the call */
 
 struct spool {
     int fd;
+    bool can_punch;
+    uint64_t punched; /* a hole up to here */
     uint64_t max_bytes, reserve;
     uint64_t mark, read_at;
     _Atomic uint64_t end;
@@ -112,14 +123,67 @@ static enum err read_record(struct spool *s, uint64_t at, struct spool_record *o
     return ERR_OK;
 }
 
+/* find_magic looks for the magic at or behind `at`, below `end`; false when there is none. */
+static bool find_magic(struct spool *s, uint64_t at, uint64_t end, uint64_t *found)
+{
+    static const char magic[4] = {'B', 'r', 'S', 'p'};
+    while (at + HEAD_BYTES <= end) {
+        enum err e = ERR_OK;
+        const char *from = view(s, at, HEAD_BYTES, &e);
+        if (e == ERR_IO) { /* the disk does not give these bytes: look behind them */
+            at = (at / PAGE + 1) * PAGE;
+            continue;
+        }
+        if (!from)
+            return false;
+        size_t n = (size_t)(s->block_at + s->block_n - at);
+        const char *hit = memmem(from, n, magic, sizeof magic);
+        if (hit) {
+            *found = at + (uint64_t)(hit - from);
+            return *found + HEAD_BYTES <= end;
+        }
+        at += n - (sizeof magic - 1);
+    }
+    return false;
+}
+
+/* next_whole finds the first whole record behind the damage at `at`; `end` when there is none. */
+static enum err next_whole(struct spool *s, uint64_t at, uint64_t end, uint64_t *found)
+{
+    struct spool_record r;
+    uint64_t next;
+    while (find_magic(s, at + 1, end, &at)) {
+        enum err e = read_record(s, at, &r, &next);
+        if (e == ERR_NOMEM)
+            return e;
+        if (!e && next <= end) {
+            *found = at;
+            return ERR_OK;
+        }
+    }
+    *found = end;
+    return ERR_OK;
+}
+
 enum err spool_next(struct spool *s, struct spool_record *out)
 {
-    uint64_t next;
-    if (s->read_at >= s->end)
+    uint64_t next, at = s->read_at;
+    if (at >= s->end)
         return ERR_NOTFOUND;
-    enum err e = read_record(s, s->read_at, out, &next);
-    if (e)
-        return e == ERR_NOMEM ? e : ERR_IO; /* it was whole when it was written or checked */
+    enum err e = read_record(s, at, out, &next);
+    if (e == ERR_NOMEM)
+        return e;
+    if (e) { /* it was whole when it was written or checked */
+        e = next_whole(s, at, s->end, &next);
+        if (e)
+            return e;
+        s->read_at = next;
+        size_t n = next - at < SPOOL_DAMAGED_SHOWN ? (size_t)(next - at) : SPOOL_DAMAGED_SHOWN;
+        const char *bytes = view(s, at, n, &e);
+        *out = (struct spool_record){SPOOL_DAMAGED, 0, str_make(bytes, bytes ? n : 0)};
+        log_error("spool.damaged", KI("at", at), KI("bytes", next - at));
+        return ERR_OK;
+    }
     s->read_at = next;
     s->rows_read += out->rows;
     return ERR_OK;
@@ -127,26 +191,46 @@ enum err spool_next(struct spool *s, struct spool_record *out)
 
 /* ---- opening ---- */
 
-/* scan checks all records and finds where the last whole one ends. */
+/* Where the hole that replaying left ends. */
+static uint64_t hole_end(const struct spool *s)
+{
+    off_t at = lseek(s->fd, 0, SEEK_DATA);
+    return at > 0 ? (uint64_t)at : 0;
+}
+
+/* scan checks all records, finds where the first begins and where the last whole one ends. */
 static enum err scan(struct spool *s, uint64_t size)
 {
     struct spool_record r;
-    uint64_t at = 0, rows = 0, records = 0;
+    uint64_t start = hole_end(s), at = start, end = start, next, rows = 0, records = 0;
     enum err e = ERR_OK;
-    while (at < size && !(e = read_record(s, at, &r, &at))) {
-        rows += r.rows;
-        records++;
+    while (at < size) {
+        e = read_record(s, at, &r, &next);
+        if (!e) {
+            rows += r.rows;
+            records++;
+            at = end = next;
+            continue;
+        }
+        if (e == ERR_NOMEM || (e = next_whole(s, at, size, &next)))
+            return e;
+        if (!records && start) /* the rest of a record that was replayed */
+            start = end = next;
+        at = next;
     }
-    if (e && e != ERR_TRUNCATED && e != ERR_INVALID)
-        return e;
-    if (at < size) {
-        log_warn("spool.torn", KI("kept_bytes", at), KI("cut_bytes", size - at));
-        if (ftruncate(s->fd, (off_t)at) != 0)
+    if (!records)
+        start = end = 0;
+    if (end < size) {
+        log_warn("spool.torn", KI("kept_bytes", end), KI("cut_bytes", size - end));
+        if (ftruncate(s->fd, (off_t)end) != 0)
             return ERR_IO;
     }
     if (records)
-        log_info("spool.found", KI("records", records), KI("rows", rows), KI("bytes", at));
-    s->end = at;
+        log_info("spool.found", KI("records", records), KI("rows", rows), KI("bytes", end - start));
+    s->mark = s->read_at = start;
+    s->marked = start;
+    s->punched = start / PAGE * PAGE;
+    s->end = end;
     s->rows = rows;
     s->block_n = 0;
     return ERR_OK;
@@ -163,6 +247,7 @@ enum err spool_open(const char *dir, uint64_t max_bytes, struct spool **out)
         return ERR_NOMEM;
     buf_init(&s->group, RECORD_MAX * 2);
     s->max_bytes = max_bytes;
+    s->can_punch = true;
     s->reserve = max_bytes / 8 < RESERVE_MAX ? max_bytes / 8 : RESERVE_MAX;
     s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->fd < 0)
@@ -203,7 +288,8 @@ enum err spool_append(struct spool *s, char kind, uint32_t rows, struct str payl
     if (payload.n > RECORD_MAX)
         return ERR_TOOBIG;
     uint64_t limit = s->max_bytes - (kind == SPOOL_CHUNK ? s->reserve : 0);
-    if (s->end + s->group.n + HEAD_BYTES + payload.n > limit)
+    uint64_t used = s->end - (s->can_punch ? s->mark : 0);
+    if (used + s->group.n + HEAD_BYTES + payload.n > limit)
         return ERR_FULL;
     size_t at = s->group.n;
     buf_u32be(&s->group, MAGIC);
@@ -257,16 +343,34 @@ enum err spool_sync(struct spool *s)
 
 /* ---- marks ---- */
 
+/* Gives the disk back what was replayed. */
+static void punch(struct spool *s)
+{
+    uint64_t to = s->mark / PAGE * PAGE;
+    if (!s->can_punch || to < s->punched + PUNCH_BYTES)
+        return;
+    if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)s->punched,
+                  (off_t)(to - s->punched)) != 0) {
+        s->can_punch = false;
+        log_info("spool.no_holes", KV("reason", strerror(errno)));
+        return;
+    }
+    s->punched = to;
+}
+
 enum err spool_mark(struct spool *s)
 {
     s->mark = s->read_at;
     s->marked = s->mark;
     s->rows -= s->rows_read;
     s->rows_read = 0;
-    if (s->mark < s->end || s->end == 0)
+    if (s->mark < s->end || s->end == 0) {
+        punch(s);
         return ERR_OK;
+    }
     if (ftruncate(s->fd, 0) != 0)
         return ERR_IO;
+    s->punched = 0;
     s->mark = s->read_at = s->block_n = 0;
     s->marked = 0;
     s->end = 0;

@@ -10,7 +10,15 @@
  *
  * A failed or unanswered commit turns direct into down with the hand still full; it is spooled and
  * later applied once more, which is harmless (statement.c, ingest_batch).  Connecting happens on a
- * second thread, because a server that hangs would otherwise hold up the spool. */
+ * second thread, because a server that hangs would otherwise hold up the spool.
+ *
+ * How far the queue of batches is filled says what happens:
+ *
+ *   0 ............ LOW ............ BEHIND ............ HIGH ............ BATCHES_MAX
+ *                                  | to the spool, even with PostgreSQL there: it is slow
+ *                                                      | pressed: whoever reads telemetry stops
+ *                  | not pressed any more                                | refused
+ */
 #include "store/writer.h"
 
 #include <assert.h>
@@ -29,10 +37,12 @@
 
 #define PUTS_MAX         100000
 #define BATCHES_MAX      256
+#define BATCHES_HIGH     192
+#define BATCHES_BEHIND   128
+#define BATCHES_LOW      32
 #define GROUP_PUTS       APPLY_PUTS_MAX /* statements of one transaction */
 #define GROUP_SPACING_MS 4              /* so that a busy state lane shares commits */
 #define HOLD_MS          100            /* how long samples wait for company */
-#define FULL_WAIT_MS     2000           /* how long writer_samples waits for room */
 #define STUCK_MS         100
 #define HOUSEKEEPING_MS  3600000
 #define RECORD_MAX_BYTES ((size_t)256 << 20)
@@ -50,7 +60,10 @@ struct writer {
     size_t n_puts, n_batches, n_samples;
     uint64_t oldest_batch_ms;
     bool closing;
-    bool full_puts;     /* the spool has no room for statements either */
+    bool full_puts;   /* the spool has no room for statements either */
+    bool full_chunks; /* neither PostgreSQL nor the spool takes samples */
+    int64_t pressed_since_ms;
+    _Atomic bool pressed;
     struct pg *dialled; /* a fresh connection for the thread */
     bool up;
     int64_t since_ms;
@@ -230,24 +243,36 @@ static void chunk_to_spool(struct writer *w)
     drop_chunk(w, ERR_OK);
 }
 
+/* More waits than PostgreSQL seems to take. */
+static bool is_behind(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool behind = w->n_batches >= BATCHES_BEHIND;
+    pthread_mutex_unlock(&w->lock);
+    return behind;
+}
+
 /* empty_hand brings what is in the hand to safety, statements first.  What it cannot bring there
  * stays in the hand. */
 static void empty_hand(struct writer *w)
 {
     w->next_group_ms = clock_mono_ms() + GROUP_SPACING_MS;
     w->retry_ms = clock_mono_ms() + STUCK_MS;
-    bool full = false;
+    bool full = false, slow = w->spool && is_behind(w);
     if (w->n_hand && w->db && !spool_pending(w))
         puts_to_db(w);
     if (w->n_hand && w->spool)
         full = !puts_to_spool(w);
     /* a chunk may overtake statements: nothing in it refers to them */
-    if (chunk_in_hand(w) && w->db && !spool_pending(w))
+    if (chunk_in_hand(w) && w->db && !spool_pending(w) && !slow)
         chunk_to_db(w);
     if (chunk_in_hand(w) && w->spool)
         chunk_to_spool(w);
+    if (chunk_in_hand(w) && slow && w->db && !spool_pending(w))
+        chunk_to_db(w); /* slow, but the disk is full */
     pthread_mutex_lock(&w->lock);
     w->full_puts = full;
+    w->full_chunks = chunk_in_hand(w);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -274,7 +299,11 @@ static enum err replay_oddity(struct writer *w, struct str payload, enum err why
         return why;
     size_t n = payload.n < sizeof hex / 2 ? payload.n : sizeof hex / 2;
     str_to_hex(payload.p, n, hex);
-    return apply_poison(w->db, "spool", err_word(why), str_make(hex, 2 * n));
+    metric_add(w->metrics, M_SPOOL_SET_ASIDE, 1);
+    return apply_poison(w->db, "spool",
+                        why == ERR_TRUNCATED ? "bytes of the spool file that are no record"
+                                             : err_word(why),
+                        str_make(hex, 2 * n));
 }
 
 static enum err replay_puts(struct writer *w, struct replay *r)
@@ -314,8 +343,10 @@ static enum err replay_record(struct writer *w, struct replay *r, const struct s
     enum err e = replay_puts(w, r);
     if (e)
         return e;
-    return rec->kind == SPOOL_CHUNK ? replay_chunk(w, rec->payload)
-                                    : replay_oddity(w, rec->payload, ERR_UNSUPPORTED);
+    if (rec->kind == SPOOL_CHUNK)
+        return replay_chunk(w, rec->payload);
+    return replay_oddity(w, rec->payload,
+                         rec->kind == SPOOL_DAMAGED ? ERR_TRUNCATED : ERR_UNSUPPORTED);
 }
 
 /* replay_step brings a run of statements and at most one chunk from the spool into PostgreSQL. */
@@ -461,6 +492,22 @@ static void build_chunk(struct writer *w, struct batch *list)
     };
 }
 
+/* With the lock held: pressure begins at the high water and ends at the low one. */
+static void set_pressed(struct writer *w)
+{
+    bool was = atomic_load(&w->pressed);
+    bool is = was ? w->n_batches > BATCHES_LOW : w->n_batches >= BATCHES_HIGH;
+    if (is == was)
+        return;
+    w->pressed_since_ms = clock_utc_ms();
+    atomic_store(&w->pressed, is);
+    if (is)
+        log_warn("store.pressed", KI("batches", w->n_batches), KI("samples", w->n_samples),
+                 KI("database_up", w->up), KI("spool_full", w->full_chunks));
+    else
+        log_info("store.relieved", KI("batches", w->n_batches));
+}
+
 /* collect waits for something to do and fills the hand; true when this is the end. */
 static bool collect(struct writer *w)
 {
@@ -470,6 +517,7 @@ static bool collect(struct writer *w)
     w->dialled = NULL;
     take_puts(w);
     struct batch *list = take_batches(w);
+    set_pressed(w);
     bool end = w->closing && !w->puts && !w->batches;
     metric_set(w->metrics, M_Q_STATE, (int64_t)w->n_puts);
     metric_set(w->metrics, M_Q_SAMPLES, (int64_t)w->n_samples);
@@ -532,8 +580,8 @@ static void run(void *arg)
             empty_hand(w);
         if (closing(w))
             abandon(w);
-        if (w->db && spool_pending(w) && !end)
-            replay_step(w);
+        if (w->db && spool_pending(w) && !end && (chunk_in_hand(w) || !is_behind(w)))
+            replay_step(w); /* what waits in memory goes to the disk first, if there is room */
         metric_set(w->metrics, M_SPOOL_BYTES, w->spool ? (int64_t)spool_bytes(w->spool) : 0);
         keep_house(w);
     }
@@ -672,9 +720,6 @@ enum err writer_samples(struct writer *w, struct batch *b)
     enum err e = ERR_OK;
     int64_t rows = (int64_t)(b->n + b->n_text);
     pthread_mutex_lock(&w->lock);
-    uint64_t until = clock_mono_ms() + FULL_WAIT_MS;
-    while (!w->closing && w->n_batches >= BATCHES_MAX && clock_mono_ms() < until)
-        cond_wait_until(&w->room, &w->lock, until);
     if (w->closing) {
         e = ERR_CLOSED;
     } else if (w->n_batches >= BATCHES_MAX) {
@@ -686,11 +731,18 @@ enum err writer_samples(struct writer *w, struct batch *b)
         w->n_samples += (size_t)rows;
         if (w->n_batches++ == 0)
             w->oldest_batch_ms = clock_mono_ms();
+        set_pressed(w);
         pthread_cond_signal(&w->work);
     }
     pthread_mutex_unlock(&w->lock);
-    metric_add(w->metrics, e ? M_DROP_SPOOL : M_SAMPLES_IN, rows);
+    if (!e)
+        metric_add(w->metrics, M_SAMPLES_IN, rows);
     return e;
+}
+
+bool writer_is_pressed(const struct writer *w)
+{
+    return atomic_load(&w->pressed);
 }
 
 void writer_get_state(struct writer *w, struct writer_state *out)
@@ -703,6 +755,9 @@ void writer_get_state(struct writer *w, struct writer_state *out)
         .spooled_rows = w->spool ? spool_rows(w->spool) : 0,
         .queued_state = w->n_puts,
         .queued_batches = w->n_batches,
+        .pressed = atomic_load(&w->pressed),
+        .full = w->full_chunks,
+        .pressed_since_ms = w->pressed_since_ms,
     };
     pthread_mutex_unlock(&w->lock);
 }

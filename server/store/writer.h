@@ -117,16 +117,22 @@ void writer_stop(struct writer *w);
  * ERR_FULL when the spool is full and PostgreSQL away. */
 MUST_CHECK enum err writer_put(struct writer *w, enum store_stmt s, const struct str *params,
                                size_t n, writer_done *done, void *ctx);
-/* writer_samples moves a batch in; on ERR_OK the writer owns it.  Waits, at most 2 s, while 256
- * batches are queued and cannot be spooled; ERR_FULL / ERR_CLOSED leave it with the caller (counted
- * as braid_dropped_total{queue="spool"}). */
+/* writer_samples moves a batch in; on ERR_OK the writer owns it.  Never waits.  ERR_FULL (256
+ * batches are queued: neither PostgreSQL nor the spool takes them) and ERR_CLOSED leave it with the
+ * caller. */
 MUST_CHECK enum err writer_samples(struct writer *w, struct batch *b);
+/* writer_is_pressed: the queue of batches is filled to three quarters, and has not fallen to an
+ * eighth since.  Who brings telemetry should stop reading it.  Any thread, cheap. */
+bool writer_is_pressed(const struct writer *w);
 
 struct writer_state {
     bool up;
     int64_t since_ms;
     uint64_t spooled_bytes, spooled_rows;
     size_t queued_state, queued_batches;
+    bool pressed;             /* see writer_is_pressed */
+    bool full;                /* samples wait that neither PostgreSQL nor the spool takes */
+    int64_t pressed_since_ms; /* of `pressed`; 0: never */
 };
 void writer_get_state(struct writer *w, struct writer_state *out); /* any thread */
 

@@ -41,7 +41,9 @@ static struct world {
     char *published[WORLD_MAX]; /* "topic payload", in order; owned */
     char *stored[WORLD_MAX];    /* "statement param|param|...", in order; owned */
     size_t n_published, n_stored, n_samples;
-    _Atomic bool hold; /* completions wait */
+    _Atomic bool hold;    /* completions wait */
+    _Atomic bool pressed; /* the writer's queue is at its high water */
+    _Atomic bool full;    /* it takes no samples at all */
     enum err commit_result;
     struct done held[64];
     size_t n_held;
@@ -184,6 +186,8 @@ enum err batch_add_text(struct batch *b, uint32_t series, uint8_t quality, int64
 enum err writer_samples(struct writer *w, struct batch *b)
 {
     (void)w;
+    if (world.full)
+        return ERR_FULL;
     pthread_mutex_lock(&world.lock);
     world.n_samples += b->n + b->n_text;
     pthread_mutex_unlock(&world.lock);
@@ -222,7 +226,13 @@ enum err writer_put(struct writer *w, enum store_stmt s, const struct str *param
 void writer_get_state(struct writer *w, struct writer_state *out)
 {
     (void)w;
-    *out = (struct writer_state){.up = true};
+    *out = (struct writer_state){.up = true, .pressed = world.pressed, .full = world.full};
+}
+
+bool writer_is_pressed(const struct writer *w)
+{
+    (void)w;
+    return world.pressed;
 }
 
 /* ---- store/load.h ---- */
@@ -308,7 +318,7 @@ static void world_forget(void)
     for (size_t i = 0; i < world.n_stored; i++)
         free(world.stored[i]);
     world.n_published = world.n_stored = world.n_samples = world.n_held = 0;
-    world.hold = false;
+    world.hold = world.pressed = world.full = false;
     world.commit_result = ERR_OK;
     world.n_devices = world.n_registrations = world.n_nodes = world.n_commands = 0;
 }

@@ -692,6 +692,133 @@ static bool counted(struct fixture *f, enum metric metric, int64_t n)
     return metric_get(f->metrics, metric) >= n;
 }
 
+/* ---- samples that can be stored nowhere ---- */
+
+/* NBIRTH, then NDATA number `seq`, of edge node dev-1 with one metric T. */
+static void say_node(bool birth, unsigned seq, int value)
+{
+    struct spb_out_metric m[2] = {{.name = STR("T"),
+                                   .with_datatype = true,
+                                   .value = {.datatype = SPB_INT32, .cls = SPB_V_INT, .i = value}},
+                                  {.name = STR("bdSeq"),
+                                   .with_datatype = true,
+                                   .value = {.datatype = SPB_INT64, .cls = SPB_V_INT, .i = 0}}};
+    struct spb_out p = {
+        .timestamp = (uint64_t)clock_utc_ms(), .has_seq = true, .seq = seq, .metrics = m};
+    struct buf b;
+    p.n = birth ? 2 : 1;
+    m[0].timestamp = m[1].timestamp = p.timestamp;
+    buf_init(&b, 65536);
+    assert_int_equal(spb_encode(&p, &b), ERR_OK);
+    const struct mqtt_message msg = {
+        str_of(birth ? "spBv1.0/g/NBIRTH/dev-1" : "spBv1.0/g/NDATA/dev-1"), buf_view(&b), false,
+        false, 0};
+    world.sp.handler.message(world.sp.handler.ctx, &world.sp, &msg);
+    buf_fini(&b);
+}
+
+static bool may_read(void)
+{
+    return world.sp.handler.may_read(world.sp.handler.ctx);
+}
+
+static void say_heap(long long bytes)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", bytes);
+    world_say(&world.lw, "$SYS/broker/heap/current", text, false);
+}
+
+static void without_room_telemetry_waits_unread_and_everything_else_goes_on(void **state)
+{
+    struct fixture f;
+    struct engine_health h;
+    (void)state;
+    start(&f);
+    say_node(true, 0, 1);
+    assert_true(shows(&f, "dev-1", "\"value\":1,"));
+    assert_true(may_read());
+    world.pressed = true;
+    assert_false(may_read());
+    assert_int_equal(metric_get(f.metrics, M_TELEMETRY_PAUSED), 1);
+    engine_get_health(f.engine, &h);
+    assert_true(h.telemetry_paused && !h.telemetry_refused);
+    say_node(false, 1, 2); /* was on its way */
+    say_node(false, 3, 4);
+    register_device(); /* LwM2M is handled and acknowledged */
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg"));
+    assert_true(shows(&f, "dev-1", "\"value\":1,"));
+    assert_int_equal(metric_get(f.metrics, M_Q_PARKED), 2);
+    say_node(false, 2, 3);
+    world.pressed = false;
+    assert_true(may_read());
+    assert_true(shows(&f, "dev-1", "\"value\":4,")); /* in order, and nothing is lost */
+    assert_true(shows(&f, "dev-1", "\"sequence_gaps\":1,\"lost_messages\":0,"));
+    assert_int_equal(metric_get(f.metrics, M_Q_PARKED), 0);
+    assert_int_equal(metric_get(f.metrics, M_TELEMETRY_PAUSED), 0);
+    assert_int_equal(metric_get(f.metrics, M_TELEMETRY_PAUSES), 1);
+    assert_int_equal(metric_get(f.metrics, M_SAMPLES_REFUSED), 0);
+    stop(&f);
+}
+
+static void before_the_broker_is_full_samples_are_refused_and_counted_per_device(void **state)
+{
+    struct fixture f;
+    struct buf fleet;
+    (void)state;
+    start(&f);
+    say_node(true, 0, 1);
+    assert_true(shows(&f, "dev-1", "\"value\":1,"));
+    world.pressed = world.full = true;
+    assert_false(may_read());
+    say_heap(2LL << 30); /* beyond mqtt.backlog_mb */
+    assert_true(may_read());
+    assert_int_equal(metric_get(f.metrics, M_TELEMETRY_SHEDDING), 1);
+    unsigned n = BATCH_SAMPLES + 100; /* more than one batch holds */
+    for (unsigned i = 1; i <= n; i++)
+        say_node(false, i % 256, (int)i);
+    assert_true(shows(&f, "dev-1", "\"value\":4196,")); /* live views go on */
+    assert_true(shows(&f, "dev-1", "\"lost_samples\":10"));
+    assert_true(metric_get(f.metrics, M_SAMPLES_REFUSED) >= 100);
+    assert_int_equal(metric_get(f.metrics, M_SAMPLES_REFUSED), metric_get(f.metrics, M_DROP_SPOOL));
+    buf_init(&fleet, 65536);
+    assert_int_equal(engine_fleet(f.engine, 1000, &fleet), ERR_OK);
+    assert_non_null(strstr(buf_text(&fleet), "\"telemetry\":{\"state\":\"refused\""));
+    buf_fini(&fleet);
+    assert_null(world_find(PUBLISHED, "NCMD/dev-1")); /* not while there is no room */
+    world.pressed = world.full = false;
+    assert_true(may_read());
+    assert_int_equal(metric_get(f.metrics, M_TELEMETRY_SHEDDING), 0);
+    for (int i = 0; i < 4 && !world_wait(STORED, "samples are lost"); i++)
+        ;
+    assert_non_null(world_wait(PUBLISHED, "spBv1.0/g/NCMD/dev-1"));
+    stop(&f);
+}
+
+static void what_the_broker_says_of_itself_is_counted_from_either_session(void **state)
+{
+    struct fixture f;
+    struct buf fleet;
+    (void)state;
+    start(&f);
+    world_say(&world.sp, "$SYS/broker/publish/messages/dropped", "7", true);
+    world_say(&world.lw, "$SYS/broker/publish/messages/received", "100", false);
+    world_say(&world.lw, "$SYS/broker/clients/connected", "12", false);
+    world_say(&world.lw, "$SYS/broker/uptime", "99 seconds", false);
+    world_say(&world.lw, "$SYS/broker/heap/current", "no number", false);
+    say_heap(1000);
+    assert_int_equal(metric_get(f.metrics, M_BROKER_DROPPED), 7);
+    assert_int_equal(metric_get(f.metrics, M_BROKER_RECEIVED), 100);
+    assert_int_equal(metric_get(f.metrics, M_BROKER_CONNECTED), 12);
+    assert_int_equal(metric_get(f.metrics, M_BROKER_HEAP), 1000);
+    assert_int_equal(metric_get(f.metrics, M_BAD_TOPIC), 0);
+    buf_init(&fleet, 65536);
+    assert_int_equal(engine_fleet(f.engine, 1000, &fleet), ERR_OK);
+    assert_non_null(strstr(buf_text(&fleet), "\"broker_dropped\":7,\"broker_dropped_at\":\"20"));
+    buf_fini(&fleet);
+    stop(&f);
+}
+
 static void a_suspended_device_is_refused_counted_and_shown_lost(void **state)
 {
     struct fixture f;
@@ -808,6 +935,9 @@ int main(void)
         cmocka_unit_test(drained_and_retained_messages_do_not_make_a_device_look_alive),
         cmocka_unit_test(a_puback_without_a_listener_ends_the_command_at_once),
         cmocka_unit_test(unknown_senders_are_told_so),
+        cmocka_unit_test(without_room_telemetry_waits_unread_and_everything_else_goes_on),
+        cmocka_unit_test(before_the_broker_is_full_samples_are_refused_and_counted_per_device),
+        cmocka_unit_test(what_the_broker_says_of_itself_is_counted_from_either_session),
         cmocka_unit_test(a_suspended_device_is_refused_counted_and_shown_lost),
         cmocka_unit_test(a_name_suspended_before_our_start_makes_no_device),
         cmocka_unit_test(an_added_device_waits_to_be_heard),

@@ -27,6 +27,8 @@ struct seen {
     int last_reason, last_mid;
     char last_topic[64], last_payload[64];
     bool in_order;
+    _Atomic bool hold;     /* leave what comes in the socket */
+    int keepalive_s;       /* 0: 20 */
     const char *subscribe; /* when connected */
     bool no_local;
     const char *will_topic;
@@ -108,6 +110,12 @@ static void on_drained(void *ctx, struct mqtt *m)
     pthread_mutex_unlock(&s->lock);
 }
 
+static bool on_may_read(void *ctx)
+{
+    const struct seen *s = ctx;
+    return !s->hold;
+}
+
 static void wait_until(struct seen *s, const int *counter, int at_least)
 {
     struct timespec until;
@@ -133,11 +141,11 @@ static struct mqtt *start(struct seen *s, const char *id, bool clean)
                                    .username = "",
                                    .password_file = "",
                                    .ca_file = "",
-                                   .keepalive_s = 20,
+                                   .keepalive_s = s->keepalive_s ? s->keepalive_s : 20,
                                    .clean_start = clean,
                                    .session_expiry_s = 60};
     const struct mqtt_handler h = {s,          on_will,  on_connected, on_disconnected,
-                                   on_message, on_acked, on_drained, NULL};
+                                   on_message, on_acked, on_drained,   on_may_read};
     assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
     return m;
 }
@@ -382,7 +390,7 @@ static struct mqtt *start_tls(struct seen *s, const char *ca)
                                    .keepalive_s = 20,
                                    .clean_start = true};
     const struct mqtt_handler h = {s,          on_will,  on_connected, on_disconnected,
-                                   on_message, on_acked, on_drained, NULL};
+                                   on_message, on_acked, on_drained,   on_may_read};
     assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
     return m;
 }
@@ -446,6 +454,62 @@ static void socket_numbers_above_1024_connect(void **state)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Longer than the broker would take for a dead connection. */
+static void a_held_session_stays_alive_publishes_and_reads_all_later(void **state)
+{
+    (void)state;
+    struct seen s, sender;
+    char payload[16];
+    seen_init(&s);
+    seen_init(&sender);
+    s.subscribe = "held";
+    s.keepalive_s = 2;
+    struct mqtt *m = start(&s, "held", true), *from = start(&sender, "from", true);
+    wait_until(&s, &s.connected, 1);
+    wait_until(&sender, &sender.connected, 1);
+    assert_int_equal(mqtt_publish(m, text("held"), text("#0"), 1, false, NULL), ERR_OK);
+    wait_until(&s, &s.messages, 1);
+    s.hold = true;
+    process_sleep_ms(100);
+    for (int i = 1; i < 1001; i++) {
+        snprintf(payload, sizeof payload, "#%d", i);
+        assert_int_equal(mqtt_publish(from, text("held"), text(payload), 1, false, NULL), ERR_OK);
+    }
+    wait_until(&sender, &sender.acks, 1000);
+    assert_int_equal(mqtt_publish(m, text("other"), text("x"), 0, false, NULL), ERR_OK);
+    process_sleep_ms(4000);
+    assert_int_equal(s.messages, 1);
+    assert_int_equal(s.disconnected, 0);
+    assert_true(mqtt_is_up(m));
+    s.hold = false;
+    wait_until(&s, &s.messages, 1001);
+    assert_true(s.in_order);
+    process_sleep_ms(1500);
+    assert_int_equal(s.disconnected, 0);
+    mqtt_stop(m, 0);
+    mqtt_stop(from, 0);
+}
+
+static void a_broker_that_dies_meanwhile_is_noticed_when_reading_goes_on(void **state)
+{
+    (void)state;
+    struct seen s;
+    seen_init(&s);
+    s.subscribe = "held";
+    struct mqtt *m = start(&s, "held2", true);
+    wait_until(&s, &s.connected, 1);
+    s.hold = true;
+    process_sleep_ms(100);
+    mosquitto_fixture_kill(&broker);
+    process_sleep_ms(300);
+    assert_int_equal(s.disconnected, 0);
+    s.hold = false;
+    wait_until(&s, &s.disconnected, 1);
+    assert_true(mosquitto_fixture_start(&broker));
+    wait_until(&s, &s.connected, 2);
+    mqtt_stop(m, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +520,8 @@ int main(void)
         cmocka_unit_test(a_will_speaks_for_a_lost_connection_but_not_for_a_goodbye),
         cmocka_unit_test(a_kept_session_collects_messages_while_we_are_away),
         cmocka_unit_test(after_the_broker_died_it_connects_again),
+        cmocka_unit_test(a_held_session_stays_alive_publishes_and_reads_all_later),
+        cmocka_unit_test(a_broker_that_dies_meanwhile_is_noticed_when_reading_goes_on),
         cmocka_unit_test(too_much_waiting_is_refused),
         cmocka_unit_test(bad_topics_are_refused),
         cmocka_unit_test(tls_with_a_client_certificate_works_also_for_large_messages),

@@ -31,16 +31,23 @@ struct fx {
     struct moment now;
     struct buf log;
     struct buf published; /* payload of the newest command */
+    bool may_not_ask;
 };
 
 /* ---- what the node says ---- */
 
 static const char *const event_words[] = {
-    [SPB_EV_NODE_BORN] = "node-born",         [SPB_EV_NODE_DEAD] = "node-dead",
-    [SPB_EV_NODE_STALE] = "node-stale",       [SPB_EV_DEVICE_BORN] = "device-born",
-    [SPB_EV_DEVICE_DEAD] = "device-dead",     [SPB_EV_REBIRTH_ASKED] = "rebirth",
-    [SPB_EV_OLD_DEATH] = "old-death",         [SPB_EV_GAP] = "gap",
+    [SPB_EV_NODE_BORN] = "node-born",
+    [SPB_EV_NODE_DEAD] = "node-dead",
+    [SPB_EV_NODE_STALE] = "node-stale",
+    [SPB_EV_DEVICE_BORN] = "device-born",
+    [SPB_EV_DEVICE_DEAD] = "device-dead",
+    [SPB_EV_REBIRTH_ASKED] = "rebirth",
+    [SPB_EV_OLD_DEATH] = "old-death",
+    [SPB_EV_GAP] = "gap",
     [SPB_EV_NONCONFORMANT] = "nonconformant",
+    [SPB_EV_GAP_HEALED] = "healed",
+    [SPB_EV_LOST] = "lost",
 };
 
 static void on_publish(void *ctx, struct str topic, struct str payload)
@@ -96,6 +103,12 @@ static void on_anomaly(void *ctx, enum err e, const char *words, struct moment n
     buf_printf(&f->log, "anomaly %s: %s\n", err_word(e), words);
 }
 
+static bool on_may_ask(void *ctx)
+{
+    const struct fx *f = ctx;
+    return !f->may_not_ask;
+}
+
 static struct fx *fx_new(const struct spb_node_options *o)
 {
     struct fx *f = test_calloc(1, sizeof *f);
@@ -104,7 +117,8 @@ static struct fx *fx_new(const struct spb_node_options *o)
                                  .samples = on_samples,
                                  .event = on_event,
                                  .stale = on_stale,
-                                 .anomaly = on_anomaly};
+                                 .anomaly = on_anomaly,
+                                 .may_ask = on_may_ask};
     f->n = spb_node_new(str_of("G"), str_of("E"), o, &sink);
     assert_non_null(f->n);
     arena_init(&f->scratch, 65536, (size_t)32 << 20);

@@ -38,7 +38,8 @@ static void messages_that_came_too_early_wait_for_the_missing_one(void **state)
     temp(f, 1, 1);
     heard(f, "sample Temp = 1 good at 500\n"
              "sample Temp = 2 good at 500\n"
-             "sample Temp = 3 good at 500\n");
+             "sample Temp = 3 good at 500\n"
+             "healed: the missing messages came late\n");
     assert_true(spb_node_deadline(f->n) == UINT64_MAX);
     assert_int_equal(info(f).gaps, 1);
     assert_int_equal(info(f).lost_messages, 0);
@@ -54,7 +55,8 @@ static void gap_that_stays_open_makes_the_node_stale_and_asks_for_rebirth(void *
     pass(f, 1999);
     heard(f, "");
     pass(f, 1);
-    heard(f, "stale all\n"
+    heard(f, "lost: 2 did not come, 1 that came after them cannot be used\n"
+             "stale all\n"
              "node-stale: sequence gap not filled in time\n"
              "publish spBv1.0/G/NCMD/E\n"
              "rebirth: sequence gap not filled in time\n");
@@ -75,6 +77,7 @@ static void reorder_time_of_zero_asks_at_once(void **state)
     born(f, 0);
     temp(f, 2, 2);
     heard(f, "gap: message 2 came where 1 was expected\n"
+             "lost: 1 did not come, 1 that came after them cannot be used\n"
              "stale all\n"
              "node-stale: sequence gap not filled in time\n"
              "publish spBv1.0/G/NCMD/E\n"
@@ -97,7 +100,49 @@ static void second_gap_behind_the_first_gets_a_time_of_its_own(void **state)
     assert_int_equal(spb_node_deadline(f->n), f->now.mono_ms + 2000);
     pass(f, 1500);
     temp(f, 3, 3);
-    heard(f, "sample Temp = 3 good at 3000\nsample Temp = 4 good at 3000\n");
+    heard(f, "sample Temp = 3 good at 3000\nsample Temp = 4 good at 3000\n"
+             "healed: the missing messages came late\n");
+}
+
+static void what_is_missing_counts_as_lost_until_it_comes(void **state)
+{
+    struct fx *f = *state;
+    born(f, 0);
+    temp(f, 3, 3);
+    assert_int_equal(info(f).missing, 2);
+    temp(f, 7, 7);
+    assert_int_equal(info(f).missing, 5); /* 1, 2, 4, 5, 6 */
+    temp(f, 1, 1);
+    assert_int_equal(info(f).missing, 4);
+    temp(f, 2, 2);
+    assert_int_equal(info(f).missing, 3);
+    assert_int_equal(info(f).lost_messages, 0);
+    pass(f, 2000); /* the second gap stays open */
+    assert_int_equal(info(f).missing, 0);
+    assert_int_equal(info(f).lost_messages, 4); /* 4, 5, 6, and 7 cannot be used */
+    assert_int_equal(info(f).gaps, 2);
+    temp(f, 8, 8); /* named: taken although stale */
+    assert_int_equal(info(f).lost_messages, 4);
+    say(f, G_E("NDATA"), 9, only_alias(real("", 9), 5));
+    assert_int_equal(info(f).lost_messages, 5); /* its alias means nothing now */
+}
+
+static void an_open_gap_waits_while_messages_wait_unread(void **state)
+{
+    struct fx *f = *state;
+    born(f, 0);
+    temp(f, 2, 2);
+    forget(f);
+    for (int i = 0; i < 10; i++) {
+        wait_ms(f, 2000);
+        spb_node_wait(f->n, f->now);
+        assert_int_equal(spb_node_deadline(f->n), f->now.mono_ms + 2000);
+    }
+    temp(f, 1, 1);
+    heard(f, "sample Temp = 1 good at 20000\nsample Temp = 2 good at 20000\n"
+             "healed: the missing messages came late\n");
+    spb_node_wait(f->n, f->now); /* nothing to wait for */
+    assert_true(spb_node_deadline(f->n) == UINT64_MAX);
 }
 
 static void births_and_deaths_of_devices_keep_their_place_in_the_order(void **state)
@@ -236,6 +281,8 @@ int main(void)
         T(gap_that_stays_open_makes_the_node_stale_and_asks_for_rebirth),
         cmocka_unit_test(reorder_time_of_zero_asks_at_once),
         T(second_gap_behind_the_first_gets_a_time_of_its_own),
+        T(what_is_missing_counts_as_lost_until_it_comes),
+        T(an_open_gap_waits_while_messages_wait_unread),
         T(births_and_deaths_of_devices_keep_their_place_in_the_order),
         T(repeated_number_ends_in_the_timer_and_one_rebirth),
         T(birth_resets_everything_that_waited),

@@ -97,6 +97,22 @@ static void quiet_time_resets_the_distance(void **state)
     assert_in_range(f->n->rebirth_next - f->now.mono_ms, 5000, 6250);
 }
 
+static void a_request_that_may_not_go_out_yet_goes_once_it_may(void **state)
+{
+    struct fx *f = *state;
+    f->may_not_ask = true;
+    assert_int_equal(spb_node_rebirth(f->n, SPB_CAUSE_NOT_STORED, f->now), ERR_AGAIN);
+    for (int i = 0; i < 5; i++)
+        pass(f, 2000); /* asked again and again, and put off */
+    heard(f, "");
+    assert_true(spb_node_deadline(f->n) > f->now.mono_ms);
+    f->may_not_ask = false;
+    pass(f, 2000);
+    heard(f, "publish spBv1.0/G/NCMD/E\nrebirth: samples were lost for want of room\n");
+    f->may_not_ask = true; /* operators decide for themselves */
+    assert_int_equal(spb_node_rebirth(f->n, SPB_CAUSE_OPERATOR, f->now), ERR_OK);
+}
+
 static void operator_is_never_throttled(void **state)
 {
     struct fx *f = *state;
@@ -157,6 +173,7 @@ int main(void)
         T(birth_that_answers_resets_the_distance),
         T(birth_that_cures_nothing_does_not_reset_the_distance),
         T(quiet_time_resets_the_distance),
+        T(a_request_that_may_not_go_out_yet_goes_once_it_may),
         T(operator_is_never_throttled),
         T(nodes_are_asked_again_at_different_moments),
         T(flood_of_data_before_birth_asks_once_per_interval),

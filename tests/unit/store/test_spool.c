@@ -185,6 +185,112 @@ static void wherever_the_end_is_torn_whole_records_stay(void **state)
     spool_close(s);
 }
 
+/* Overwrites the byte at `at` so that it is another one. */
+static void damage(off_t at)
+{
+    FILE *f = fopen(path, "r+");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, at, SEEK_SET), 0);
+    int c = fgetc(f);
+    assert_int_equal(fseek(f, at, SEEK_SET), 0);
+    fputc(c ^ 0x20, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void expect_damage(struct spool *s)
+{
+    struct spool_record r;
+    assert_int_equal(spool_next(s, &r), ERR_OK);
+    assert_int_equal(r.kind, SPOOL_DAMAGED);
+    assert_int_equal(r.rows, 0);
+    assert_true(r.payload.n > 0 && r.payload.n <= SPOOL_DAMAGED_SHOWN);
+}
+
+static void a_damaged_record_is_passed_over_at_every_byte(void **state)
+{
+    (void)state;
+    struct spool *s = open_spool();
+    append(s, SPOOL_STATEMENT, 0, "first");
+    assert_int_equal(spool_sync(s), ERR_OK);
+    off_t from = file_size();
+    append(s, SPOOL_CHUNK, 3, "bad");
+    assert_int_equal(spool_sync(s), ERR_OK);
+    off_t to = file_size();
+    append(s, SPOOL_STATEMENT, 0, "third");
+    assert_int_equal(spool_sync(s), ERR_OK);
+    for (off_t at = from; at < to; at++) {
+        damage(at); /* while it is open */
+        expect(s, SPOOL_STATEMENT, "first");
+        expect_damage(s);
+        expect(s, SPOOL_STATEMENT, "third");
+        expect_end(s);
+        spool_close(s);
+        s = open_spool(); /* and before it is opened */
+        assert_int_equal(file_size(), spool_bytes(s));
+        expect(s, SPOOL_STATEMENT, "first");
+        expect_damage(s);
+        expect(s, SPOOL_STATEMENT, "third");
+        expect_end(s);
+        spool_rewind(s);
+        damage(at); /* whole again */
+        expect(s, SPOOL_STATEMENT, "first");
+        spool_close(s);
+        s = open_spool();
+    }
+    spool_close(s);
+}
+
+static void damage_at_the_end_of_an_open_spool_is_read_once(void **state)
+{
+    (void)state;
+    struct spool *s = open_spool();
+    append(s, SPOOL_STATEMENT, 0, "first");
+    append(s, SPOOL_CHUNK, 3, "bad");
+    assert_int_equal(spool_sync(s), ERR_OK);
+    damage(file_size() - 1);
+    expect(s, SPOOL_STATEMENT, "first");
+    expect_damage(s);
+    expect_end(s);
+    assert_int_equal(spool_mark(s), ERR_OK);
+    assert_true(spool_empty(s));
+    assert_int_equal(spool_rows(s), 0);
+    spool_close(s);
+}
+
+static void what_was_replayed_gives_its_room_back_before_the_end(void **state)
+{
+    (void)state;
+    static char block[60000];
+    const struct str payload = {block, sizeof block};
+    struct spool_record r;
+    struct stat st;
+    struct spool *s = open_spool(); /* 1 MiB */
+    while (spool_append(s, SPOOL_CHUNK, 1, payload) == ERR_OK)
+        ;
+    assert_int_equal(spool_sync(s), ERR_OK);
+    for (int i = 0; i < 100; i++) { /* six times the limit flows through */
+        assert_int_equal(spool_next(s, &r), ERR_OK);
+        assert_int_equal(spool_mark(s), ERR_OK);
+        assert_int_equal(spool_append(s, SPOOL_CHUNK, 1, payload), ERR_OK);
+        assert_int_equal(spool_append(s, SPOOL_CHUNK, 1, payload), ERR_FULL);
+        assert_int_equal(spool_sync(s), ERR_OK);
+        assert_true(spool_bytes(s) <= 1 << 20);
+    }
+    assert_true(file_size() > 6 << 20);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_blocks * 512 < 3 << 19); /* holes take no room */
+    uint64_t rows = spool_rows(s);
+    assert_int_equal(rows, 15);
+    spool_close(s); /* after a crash, what is left is found behind the hole */
+    s = open_spool();
+    assert_true(spool_rows(s) >= rows && spool_rows(s) <= rows + 2);
+    while (spool_next(s, &r) == ERR_OK)
+        assert_int_equal(r.kind, SPOOL_CHUNK);
+    assert_int_equal(spool_mark(s), ERR_OK);
+    assert_int_equal(file_size(), 0);
+    spool_close(s);
+}
+
 static void large_records_pass_the_read_buffer(void **state)
 {
     (void)state;
@@ -219,6 +325,9 @@ int main(void)
         T(a_rewind_goes_back_to_the_mark_and_the_last_mark_empties_the_file),
         T(chunks_leave_room_for_statements),
         T(wherever_the_end_is_torn_whole_records_stay),
+        T(a_damaged_record_is_passed_over_at_every_byte),
+        T(damage_at_the_end_of_an_open_spool_is_read_once),
+        T(what_was_replayed_gives_its_room_back_before_the_end),
         T(large_records_pass_the_read_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -488,7 +488,13 @@ static void a_full_spool_refuses_samples_first_and_says_so(void **state)
         accepted += e ? 0 : 1;
     }
     assert_int_equal(e, ERR_FULL);
-    assert_int_equal(metric_get(metrics, M_DROP_SPOOL), 1);
+    struct writer_state ws = {0};
+    for (int i = 0; i < 600 && !ws.full; i++) { /* the writer's thread finds out */
+        writer_get_state(w, &ws);
+        process_sleep_ms(5);
+    }
+    assert_true(ws.pressed && ws.full && ws.pressed_since_ms > 0);
+    assert_true(writer_is_pressed(w));
     assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK); /* the reserve is for these */
     wait_done(&t, 1);
     assert_int_equal(t.failed, 0);
@@ -506,8 +512,85 @@ static void a_full_spool_refuses_samples_first_and_says_so(void **state)
     assert_true(pg_fixture_start(&server));
     assert_true(until_equal(COUNT, accepted, 60)); /* what was accepted is not lost */
     assert_int_equal(ask(DISTINCT), accepted);
+    assert_false(writer_is_pressed(w)); /* relieved long before the last row */
     assert_int_equal(put_device(w, 2, "dev-2", &t), ERR_OK);
     wait_done(&t, 2);
+    writer_stop(w);
+}
+
+static void pressure_begins_at_the_high_water_and_ends_at_the_low_one(void **state)
+{
+    (void)state;
+    pg_fixture_kill(&server);
+    struct writer *w = start_with("", 1); /* no spool: the queue only grows */
+    int batches = 0;
+    while (batches < 100) {
+        assert_int_equal(put_samples(w, batches++, 1), ERR_OK);
+        assert_false(writer_is_pressed(w));
+    }
+    while (!writer_is_pressed(w) && batches < 256)
+        assert_int_equal(put_samples(w, batches++, 1), ERR_OK);
+    assert_in_range(batches, 190, 200); /* three of them are in the hand */
+    assert_true(pg_fixture_start(&server));
+    for (int i = 0; i < 600 && writer_is_pressed(w); i++)
+        process_sleep_ms(50);
+    assert_false(writer_is_pressed(w));
+    assert_true(until_equal(COUNT, batches, 10));
+    writer_stop(w);
+}
+
+static void slow_postgresql_sends_samples_to_the_spool(void **state)
+{
+    (void)state;
+    struct writer *w = start();
+    struct pg *lock = NULL;
+    assert_int_equal(put_samples(w, 0, 1), ERR_OK);
+    assert_true(until_equal(COUNT, 1, 10));
+    assert_int_equal(pg_connect(server.owner, "test", &lock), ERR_OK);
+    assert_int_equal(pg_script(lock, "BEGIN; LOCK TABLE ingest_batch"), ERR_OK);
+    int n = 1;
+    for (; n < 1 + 140; n++) { /* they queue up behind the one that waits for the lock */
+        assert_int_equal(put_samples(w, n, 1), ERR_OK);
+        process_sleep_ms(1);
+    }
+    assert_int_equal(pg_script(lock, "COMMIT"), ERR_OK);
+    pg_close(lock);
+    assert_true(until_equal(COUNT, n, 20));
+    assert_int_equal(ask(DISTINCT), n);
+    assert_true(metric_get(metrics, M_SAMPLES_SPOOLED) > 0);
+    assert_false(writer_is_pressed(w));
+    writer_stop(w);
+}
+
+static void a_damaged_record_is_set_aside_and_the_rest_goes_on(void **state)
+{
+    (void)state;
+    char spool[96];
+    struct tally t = {0};
+    pg_fixture_kill(&server);
+    struct writer *w = start();
+    for (int i = 1; i <= 3; i++) { /* three groups: dev-1, 100 samples and dev-2, dev-3 */
+        char name[16];
+        snprintf(name, sizeof name, "dev-%d", i);
+        assert_int_equal(put_device(w, i, name, &t), ERR_OK);
+        wait_done(&t, i);
+        if (i == 1) {
+            assert_int_equal(put_samples(w, 0, 100), ERR_OK);
+            process_sleep_ms(400);
+        }
+    }
+    snprintf(spool, sizeof spool, "%s/spool", data_dir);
+    FILE *f = fopen(spool, "r+"); /* while it runs: the disk lost some bytes of the samples */
+    assert_int_equal(fseek(f, 300, SEEK_SET), 0);
+    fputs("#### damaged ####", f);
+    fclose(f);
+    assert_true(pg_fixture_start(&server));
+    assert_true(until_equal("SELECT count(*) FROM device", 3, 20));
+    assert_true(until_equal("SELECT count(*) FROM poisoned WHERE kind = 'spool'", 1, 5));
+    assert_int_equal(ask(COUNT), 0);
+    assert_int_equal(metric_get(metrics, M_SPOOL_SET_ASIDE), 1);
+    assert_int_equal(put_samples(w, 100, 10), ERR_OK); /* and life goes on */
+    assert_true(until_equal(COUNT, 10, 10));
     writer_stop(w);
 }
 
@@ -650,6 +733,9 @@ int main(void)
         T(a_refused_row_in_the_spool_is_set_aside_too),
         T(a_torn_tail_is_cut_off_and_the_rest_is_kept),
         T(a_full_spool_refuses_samples_first_and_says_so),
+        T(pressure_begins_at_the_high_water_and_ends_at_the_low_one),
+        T(slow_postgresql_sends_samples_to_the_spool),
+        T(a_damaged_record_is_set_aside_and_the_rest_goes_on),
         T(completions_come_only_after_the_commit),
         T(without_a_spool_work_waits_in_memory),
         T(full_landing_tables_are_closed_in_turn),
