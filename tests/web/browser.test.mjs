@@ -326,6 +326,34 @@ test('a database that is away is told on every page, and that nothing is lost', 
   assert.match(await note.innerText(), /12.345 rows wait on disk, nothing is lost/);
 });
 
+test('telemetry that is not read, or lost, is told on every page', async (t) => {
+  const page = await open(t);
+  await sign_in(page, '/timeline');
+  const before = { ...mock.state.telemetry };
+  t.after(() => Object.assign(mock.state.telemetry, before));
+  const note = (text) => page.getByRole('alert').filter({ hasText: text });
+  const reason = 'The database is away, and the spool is full.';
+  Object.assign(mock.state.telemetry, { state: 'paused', since: new Date().toISOString(), reason });
+  await note('Telemetry is not read').waitFor();
+  assert.match(await note('waits in the broker').innerText(), /the spool is full/);
+  Object.assign(mock.state.telemetry, { state: 'refused', samples_refused: 1234 });
+  await note('Telemetry is being lost').waitFor();
+  assert.match(await note('being lost').innerText(), /1.234 samples/);
+  Object.assign(mock.state.telemetry, {
+    ...before,
+    broker_dropped: 77,
+    broker_dropped_at: new Date().toISOString(),
+  });
+  await note('The broker dropped messages').waitFor();
+  assert.match(await note('The broker').innerText(), /77 since its start/);
+});
+
+test('lost messages stand on the device page', async (t) => {
+  const page = await open(t);
+  await sign_in(page, DEVICE);
+  await page.getByText('3 messages in 2 sequence gaps').waitFor();
+});
+
 test('a viewer sees all and may press nothing', async (t) => {
   mock.state.role = 'viewer';
   t.after(() => (mock.state.role = 'admin'));

@@ -73,6 +73,7 @@ function routes(world, state) {
           metrics_per_s: rate * 3,
           broker: { sparkplug: 'up', lwm2m: 'up', since: new Date(world.started).toISOString() },
           database: state.database,
+          telemetry: state.telemetry,
           started_at: new Date(world.started).toISOString(),
           version: 'mock',
         };
@@ -262,6 +263,15 @@ export async function mock_start({ port = 0, devices = 10 } = {}) {
   const state = {
     role: 'admin',
     database: { state: 'up', since: new Date().toISOString(), spooled_rows: 0 },
+    telemetry: {
+      state: 'flowing',
+      since: null,
+      reason: null,
+      samples_refused: 0,
+      messages_lost: 3,
+      broker_dropped: 0,
+      broker_dropped_at: null,
+    },
     labels: new Labels(world),
     users: [
       { username: 'admin', role: 'admin' },

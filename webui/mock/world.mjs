@@ -161,6 +161,7 @@ export class World extends EventEmitter {
       firmware: lw ? '1.4.2' : null,
       serial: lw ? `SN-${endpoint.slice(-5)}` : null,
       messages_per_s: up ? 1 + (i % 4) * 0.4 : 0,
+      lost_samples: 0,
       lwm2m: lw
         ? {
             state:
@@ -190,6 +191,8 @@ export class World extends EventEmitter {
             devices: 2,
             devices_born: 2,
             metrics: 11,
+            sequence_gaps: 2,
+            lost_messages: 3,
             rebirths: 1,
             last_rebirth: {
               at: iso(now - 600_000),

@@ -39,6 +39,8 @@ export interface SparkplugStrand {
   devices: number;
   devices_born: number;
   metrics: number;
+  sequence_gaps: number;
+  lost_messages: number;
   rebirths: number;
   last_rebirth: { at: string; cause: string } | null;
 }
@@ -57,6 +59,7 @@ export interface DeviceSummary {
   firmware: string | null;
   serial: string | null;
   messages_per_s: number;
+  lost_samples: number;
   lwm2m: Lwm2mStrand | null;
   sparkplug: SparkplugStrand | null;
 }
@@ -214,6 +217,15 @@ export interface Fleet {
   metrics_per_s: number;
   broker: { sparkplug: PartState; lwm2m: PartState; since: string | null };
   database: { state: PartState; since: string | null; spooled_rows: number };
+  telemetry: {
+    state: 'flowing' | 'paused' | 'refused';
+    since: string | null;
+    reason: string | null;
+    samples_refused: number;
+    messages_lost: number;
+    broker_dropped: number;
+    broker_dropped_at: string | null;
+  };
   started_at: string;
   version: string;
 }

@@ -61,7 +61,8 @@ static int start(void **state)
     };
     s->metrics = metrics_new();
     s->answer = malloc(ANSWER_SIZE);
-    world.health = (struct engine_health){true, true, true};
+    world.health =
+        (struct engine_health){.sparkplug_up = true, .lwm2m_up = true, .database_up = true};
     if (!world.model)
         assert_int_equal(lw_model_builtin(&world.model), ERR_OK);
     if (!*world.admin_hash)
@@ -122,7 +123,7 @@ static void a_running_server_says_so_without_a_login(void **state)
     assert_int_equal(ask(s, "GET /healthz" API, ""), 200);
     assert_int_equal(ask(s, "GET /readyz" API, ""), 200);
     assert_true(said(s, "{\"state\":\"active\",\"broker\":{\"sparkplug\":\"up\",\"lwm2m\":\"up\"},"
-                        "\"database\":\"up\"}"));
+                        "\"database\":\"up\",\"telemetry\":\"flowing\"}"));
     world.health.lwm2m_up = false;
     assert_int_equal(ask(s, "GET /readyz" API, ""), 503);
     assert_true(said(s, "\"code\":\"not_ready\"") && said(s, "\"lwm2m\":\"down\"") &&

@@ -157,7 +157,8 @@ static void births_and_deaths_of_devices_keep_their_place_in_the_order(void **st
              "sample D:Count = 7 good at 0\n"
              "sample D:Count = 8 good at 0\n"
              "stale D\n"
-             "device-dead D: its death certificate came\n");
+             "device-dead D: its death certificate came\n"
+             "healed: the missing messages came late\n");
 }
 
 static void repeated_number_ends_in_the_timer_and_one_rebirth(void **state)

@@ -3,7 +3,7 @@
 
 import { useState } from 'preact/hooks';
 import { command_curl } from '../curl';
-import { time_ms, type_is_numeric, unit_text, value_text } from '../format';
+import { count_text, time_ms, type_is_numeric, unit_text, value_text } from '../format';
 import { command_run } from '../store/commands';
 import { cell } from '../store/device';
 import { may_operate } from '../store/session';
@@ -47,6 +47,14 @@ export function SparkplugFacts({
       </Fact>
       <Fact name="Devices">
         {strand.devices_born} <span class="muted">of {strand.devices} born</span>
+      </Fact>
+      <Fact name="Lost">
+        {count_text(strand.lost_messages)}{' '}
+        <span class="muted">
+          {strand.lost_messages === 1 ? 'message' : 'messages'} in{' '}
+          {count_text(strand.sequence_gaps)} sequence {strand.sequence_gaps === 1 ? 'gap' : 'gaps'}
+          {detail.lost_samples > 0 && `, ${count_text(detail.lost_samples)} samples not stored`}
+        </span>
       </Fact>
       <Fact name="Rebirths">
         {strand.rebirths}

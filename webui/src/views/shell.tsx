@@ -10,6 +10,7 @@ import { logout, may_admin, session } from '../store/session';
 import { now, theme, toast_close, toasts, type Theme } from '../store/ui';
 import { ago_text } from '../format';
 import { IconAuto, IconClose, IconMoon, IconSun, Mark } from '../ui/icons';
+import type { Fleet } from '../types';
 import { Admin } from './admin';
 import { AuditPage } from './audit';
 import { ConnectPage } from './connect';
@@ -64,7 +65,33 @@ function LiveMark() {
   }
 }
 
-/** Speaks up only when a part of the server is away. */
+const DROPPED_SHOWN_MS = 600_000;
+
+/** Telemetry that is not read, not stored, or dropped by the broker lately. */
+function loss_notes(t: Fleet['telemetry']): string[] {
+  const notes: string[] = [];
+  const since = t.since ? ` since ${ago_text(time_ms(t.since), now.value)}` : '';
+  if (t.state === 'paused') {
+    notes.push(
+      `Telemetry is not read${since}; it waits in the broker, and Sparkplug states may be old. ${t.reason}`,
+    );
+  }
+  if (t.state === 'refused') {
+    notes.push(
+      `Telemetry is being lost: ${count_text(t.samples_refused)} samples could be stored nowhere. ${t.reason}`,
+    );
+  }
+  const dropped = time_ms(t.broker_dropped_at);
+  if (dropped && now.value - dropped < DROPPED_SHOWN_MS) {
+    notes.push(
+      `The broker dropped messages ${ago_text(dropped, now.value)} ago ` +
+        `(${count_text(t.broker_dropped)} since its start): a queue was full.`,
+    );
+  }
+  return notes;
+}
+
+/** Speaks up only when a part of the server is away or telemetry does not flow. */
 function PartsNote() {
   const f = fleet_info.value;
   if (!f) return null;
@@ -81,6 +108,7 @@ function PartsNote() {
         `${count_text(f.database.spooled_rows)} rows wait on disk, nothing is lost.`,
     );
   }
+  notes.push(...loss_notes(f.telemetry));
   return notes.length ? (
     <div class="parts-note" role="alert">
       {notes.join(' ')}
