@@ -41,6 +41,13 @@ test('a tag is typed as people or as the API write it', () => {
   assert.equal(m.term_text('url:http://x'), 'url=http://x');
 });
 
+test('what the server would refuse in a tag is told before it is sent', () => {
+  assert.equal(m.tags_wrong({ site: 'oslo', note: '' }), null);
+  assert.match(m.tags_wrong({ 'a:b': 'x' }), /no = : or comma/);
+  assert.match(m.tags_wrong({ ['ä'.repeat(33)]: 'x' }), /at most 64 bytes/);
+  assert.match(m.tags_wrong({ site: 'ä'.repeat(129) }), /at most 256 bytes/);
+});
+
 test('a filter with tags and groups is one address, there and back', () => {
   const f = { ...m.FILTER_NONE, search: 'a&b', status: ['lost'], tag: ['site:oslo', 'x y'], group: ['Halle 3'] };
   const href = m.filter_href(f);
@@ -147,6 +154,7 @@ test('a piece without an answer breaks the run off, and going on sends it again'
   await m.bulk_start(named(2500), { remove: ['site'] });
   assert.deepEqual([m.bulk.value.state, m.bulk.value.answered], ['broken', 2000]);
   assert.equal(m.bulk.value.error, 'The server cannot be reached.');
+  assert.equal(m.bulk.value.refused, false, 'it may have arrived');
   broken = false;
   asked.length = 0;
   await m.bulk_resume();
@@ -176,6 +184,7 @@ test('groups that do not exist are made first, also when somebody else is faster
   server((r) => (r.path === '/groups' ? [422, { code: 'bad_name', detail: 'A name is wrong.' }] : empty));
   await m.bulk_start(['a'], { join: ['new'] });
   assert.deepEqual([m.bulk.value.state, m.bulk.value.error], ['broken', 'A name is wrong.']);
+  assert.equal(m.bulk.value.refused, true);
 });
 
 test('labels of the fleet come page by page, and a failure is not shown as “none”', async () => {

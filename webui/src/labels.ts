@@ -32,6 +32,17 @@ export function term_text(term: string): string {
   return at < 0 ? term : `${term.slice(0, at)}=${term.slice(at + 1)}`;
 }
 
+/** What the server would refuse, told while it can still be mended; null if nothing. */
+export function tags_wrong(tags: Record<string, string>): string | null {
+  const bytes = (s: string) => new TextEncoder().encode(s).length;
+  for (const [key, value] of Object.entries(tags)) {
+    if (/[=:,]/.test(key)) return `“${key}”: a key has no = : or comma`;
+    if (bytes(key) > 64) return `“${key}”: a key has at most 64 bytes`;
+    if (bytes(value) > 256) return `“${key}”: a value has at most 256 bytes`;
+  }
+  return Object.keys(tags).length > NAMES_MAX ? `At most ${NAMES_MAX} tags at once` : null;
+}
+
 /** A tag may be called "constructor". */
 const has_own = (o: object, key: string) => Object.prototype.hasOwnProperty.call(o, key);
 
@@ -121,11 +132,13 @@ export interface BulkRun {
   failed: number;
   items: LabelOutcome[];
   error: string | null;
+  /** The server said no to the piece asked last; otherwise it may have changed something. */
+  refused: boolean;
 }
 
 export function bulk_new(endpoints: string[], edit: LabelEdit): BulkRun {
   const none = { answered: 0, changed: 0, unchanged: 0, failed: 0, items: [] };
-  return { state: 'running', edit, endpoints, ...none, error: null };
+  return { state: 'running', edit, endpoints, ...none, error: null, refused: false };
 }
 
 export function bulk_piece(run: BulkRun): string[] {

@@ -22,7 +22,9 @@ async function go_on(): Promise<void> {
     }
   } catch (e) {
     const run = bulk.peek();
-    if (run) bulk.value = { ...run, state: 'broken', error: error_of(e).message };
+    const err = error_of(e);
+    const refused = err.status >= 400 && err.status < 500;
+    if (run) bulk.value = { ...run, state: 'broken', error: err.message, refused };
   }
   await fleet_labels_read();
 }
@@ -41,6 +43,6 @@ export function bulk_stop(): void {
 export function bulk_resume(): Promise<void> {
   const run = bulk.peek();
   if (!run || run.state === 'running') return Promise.resolve();
-  bulk.value = { ...run, state: 'running', error: null };
+  bulk.value = { ...run, state: 'running', error: null, refused: false };
   return go_on();
 }

@@ -27,11 +27,7 @@ function Chips({ what, all }: { what: 'Tag' | 'Group'; all: { text: string; href
           {c.text}
         </a>
       ))}
-      {rest > 0 && (
-        <span class="muted" aria-label={`and ${rest} more`}>
-          +{rest}
-        </span>
-      )}
+      {rest > 0 && <span class="muted">+{rest}</span>}
     </span>
   );
 }

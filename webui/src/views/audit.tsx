@@ -118,14 +118,22 @@ function Filter() {
   );
 }
 
+const TEXT_MAX = 300;
+
+/** A written file can be long; the whole of it is in the CSV. */
+function clip(text: string): string {
+  return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)} … (${text.length} characters)` : text;
+}
+
 function ChangeLine({ c }: { c: Change }) {
   const both = c.old !== null && c.new !== null;
   return (
     <li>
       {c.what && <span class="muted">{c.what}</span>}
-      {c.old !== null && (c.old ? <del>{c.old}</del> : <span class="bad">removed</span>)}
-      {both && <span aria-label="became">→</span>}
-      {c.new !== null && (c.fact ? <span>{c.new}</span> : <ins>{c.new || 'added'}</ins>)}
+      {c.old !== null && (c.old ? <del>{clip(c.old)}</del> : <span class="bad">removed</span>)}
+      {both && <span>→</span>}
+      {c.new !== null &&
+        (c.fact ? <span>{clip(c.new)}</span> : <ins>{clip(c.new) || 'added'}</ins>)}
     </li>
   );
 }

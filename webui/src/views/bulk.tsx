@@ -8,6 +8,8 @@ import {
   NAMES_MAX,
   outcome_text,
   outcomes_sorted,
+  PIECE,
+  tags_wrong,
   type BulkRun,
   type Counted,
   type LabelEdit,
@@ -69,6 +71,8 @@ function TakeAway({
 
 function edit_of(set: string, remove: string[], join: string[], leave: string[]): LabelEdit {
   const tags = tags_parse(set);
+  const why = tags_wrong(tags);
+  if (why) throw new Error(why);
   const edit: LabelEdit = {};
   if (Object.keys(tags).length) edit.set = tags;
   if (remove.length) edit.remove = remove;
@@ -182,8 +186,11 @@ function Outcome({ run, onClose }: { run: BulkRun; onClose: () => void }) {
       {left > 0 && <progress max={total} value={run.answered} aria-label="Devices done" />}
       {run.error && (
         <p class="problem" role="alert">
-          {run.error} For the {devices_text(Math.min(left, 1000))} asked last there is no answer;
-          sending again does no harm.
+          {run.error}{' '}
+          {run.refused
+            ? 'Nothing more was changed.'
+            : `For the ${devices_text(Math.min(left, PIECE))} asked last there is no answer; ` +
+              'sending again does no harm.'}
         </p>
       )}
       {list.length > 0 && (
