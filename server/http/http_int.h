@@ -247,7 +247,7 @@ void ws_close_all(struct live_clients *l);
 /* ---- res_*.c ---- */
 http_handler res_session_login, res_session_get, res_session_logout;
 http_handler res_fleet, res_devices, res_device, res_device_forget;
-http_handler res_series, res_history, res_device_timeline, res_timeline;
+http_handler res_series, res_history, res_history_aligned, res_device_timeline, res_timeline;
 http_handler res_command_post, res_device_commands, res_command, res_command_cancel, res_commands;
 http_handler res_models, res_model, res_connect;
 http_handler res_users, res_user_post, res_user_delete, res_user_password;

@@ -349,8 +349,9 @@ static enum err prepare(struct pg *db, const char *name, const char *sql)
     return e;
 }
 
-enum err pg_prepared(struct pg *db, const char *name, const char *sql, const struct str *params,
-                     size_t n, struct pg_result **out)
+static enum err run_prepared(struct pg *db, const char *name, const char *sql,
+                             const struct str *params, size_t n, bool binary,
+                             struct pg_result **out)
 {
     const char *values[MAX_PARAMS];
     PGresult *r = NULL;
@@ -361,10 +362,22 @@ enum err pg_prepared(struct pg *db, const char *name, const char *sql, const str
         e = terminate_params(db, params, n, values);
     if (e)
         return e;
-    if (!PQsendQueryPrepared(db->c, name, (int)n, values, NULL, NULL, 0))
+    if (!PQsendQueryPrepared(db->c, name, (int)n, values, NULL, NULL, binary))
         return fail_broken(db, PQerrorMessage(db->c));
     e = finish(db, &r);
     return e ? e : give(r, out);
+}
+
+enum err pg_prepared(struct pg *db, const char *name, const char *sql, const struct str *params,
+                     size_t n, struct pg_result **out)
+{
+    return run_prepared(db, name, sql, params, n, false, out);
+}
+
+enum err pg_prepared_binary(struct pg *db, const char *name, const char *sql,
+                            const struct str *params, size_t n, struct pg_result **out)
+{
+    return run_prepared(db, name, sql, params, n, true, out);
 }
 
 /* send_calls queues all statements and the sync that commits them. */

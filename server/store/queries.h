@@ -33,15 +33,22 @@ MUST_CHECK enum err q_timeline(struct pg *db, struct str endpoint, struct str ki
                                struct q_page page, struct json_out *j);
 MUST_CHECK enum err q_series(struct pg *db, struct str endpoint, struct json_out *j);
 
-/* History of one series: {"series",...,"points":[...]} (REST shape), bucketed in SQL so that at
- * most ~`points` points come back, min and max kept so that peaks never vanish. ERR_NOTFOUND for an
- * unknown series. */
+/* History of one series: {"from","to","bucket_ms","series",...,"points":[...]} (REST shape): the
+ * samples themselves when they are at most `points`, else buckets whose minimum and maximum are
+ * kept so that peaks never vanish.  ERR_NOTFOUND for an unknown series. */
 struct q_history {
     struct str endpoint, series;
     int64_t from_ms, to_ms;
     uint32_t points;
+    bool before; /* tell the last sample before `from` too */
 };
 MUST_CHECK enum err q_history(struct pg *db, const struct q_history *q, struct json_out *j);
+/* q_history_aligned: the same of n series (q's own are not looked at) as "items", on one grid. */
+struct q_series {
+    struct str endpoint, key;
+};
+MUST_CHECK enum err q_history_aligned(struct pg *db, const struct q_history *q,
+                                      const struct q_series *series, size_t n, struct json_out *j);
 
 /* Users, sessions, tokens.  Hashes are made by the caller. */
 struct q_identity {

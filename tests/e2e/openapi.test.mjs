@@ -102,8 +102,10 @@ withStack('description', { devices: 3 }, (stack) => {
     assert.equal((await ask('GET', `${api}/devices/{endpoint}/storage`, { endpoint })).status, 200);
     await ask('DELETE', `${api}/storage/rules/{rule}`, { rule: rule.body.id });
     await ask('DELETE', `${api}/storage/classes/{class}`, { class: 'standard' });
-    for (const query of [series, `${series}&points=2`]) {
+    for (const query of [series, `${series}&points=2`, `${series}&before=1`]) {
       assert.equal((await ask('GET', `${api}/devices/{endpoint}/history`, { endpoint }, undefined, query)).status, 200);
+      const aligned = query.replace('series=', `series=${endpoint}%2F`);
+      assert.equal((await ask('GET', `${api}/history`, {}, undefined, aligned)).status, 200);
     }
     for (const got of commands.filter((c) => c.state)) await ask('GET', `${api}/commands/{id}`, { id: got.id });
     await ask('POST', `${api}/commands/{id}/cancel`, { id: commands[0].id }, {});

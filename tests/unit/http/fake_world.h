@@ -419,6 +419,21 @@ enum err q_series(struct pg *db, struct str endpoint, struct json_out *j)
     return empty_list(j);
 }
 
+enum err q_history_aligned(struct pg *db, const struct q_history *q, const struct q_series *series,
+                           size_t n, struct json_out *j)
+{
+    (void)db;
+    json_open(j, '{');
+    json_key(j, "points");
+    json_i64(j, q->points);
+    for (size_t i = 0; i < n; i++) {
+        json_key_str(j, series[i].endpoint);
+        json_str(j, series[i].key);
+    }
+    json_close(j);
+    return ERR_OK;
+}
+
 enum err q_history(struct pg *db, const struct q_history *q, struct json_out *j)
 {
     (void)db;

@@ -365,6 +365,35 @@ static void history_checks_its_parameters(void **state)
     assert_int_equal(ask(s, "GET /api/v1/devices/none/history?series=spb:T" API VIEWER, ""), 404);
 }
 
+static void aligned_history_takes_series_of_several_devices(void **state)
+{
+    struct server *s = *state;
+    const char *bad[] = {"",
+                         "?series=",
+                         "?series=one",
+                         "?series=/spb:T",
+                         "?series=one/",
+                         "?series=one/spb:T&series=two",
+                         "?series=one/spb:T&before=2"};
+    char head[1000];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(head, sizeof head, "GET /api/v1/history%s" API VIEWER, bad[i]);
+        assert_int_equal(ask(s, head, ""), 400);
+    }
+    assert_int_equal(
+        ask(s, "GET /api/v1/history?series=one%2Flwm2m:/3/0&series=two/spb:D/T&points=7" API VIEWER,
+            ""),
+        200);
+    assert_string_equal(client_body(s->answer),
+                        "{\"points\":7,\"one\":\"lwm2m:/3/0\",\"two\":\"spb:D/T\"}");
+    struct str many = {head, 0};
+    many.n = (size_t)snprintf(head, sizeof head, "GET /api/v1/history?points=1");
+    for (int i = 0; i < 33; i++)
+        many.n += (size_t)snprintf(head + many.n, sizeof head - many.n, "&series=a/b");
+    snprintf(head + many.n, sizeof head - many.n, "%s", API VIEWER);
+    assert_int_equal(ask(s, head, ""), 400);
+}
+
 static const char read_command[] = "{\"op\":\"read\",\"path\":\"/3/0/0\"}";
 #define WAITING "POST /api/v1/devices/dev-00/commands?wait=1s" API OPERATOR
 
@@ -1173,6 +1202,7 @@ int main(void)
         CASE(devices_are_paged_without_repeats),
         CASE(devices_are_searched_filtered_and_sorted),
         CASE(history_checks_its_parameters),
+        CASE(aligned_history_takes_series_of_several_devices),
         CASE(a_command_answers_what_its_end_state_says),
         CASE(a_command_still_running_answers_202),
         CASE(an_idempotency_key_repeats_or_conflicts),

@@ -1,0 +1,74 @@
+// What was: few samples as they are, many in buckets that keep every peak, several series on one grid,
+// and all of it as a file.
+
+import { before, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { until, withStack } from './lib/stack.mjs';
+
+const minute = 60000;
+const hour = 60 * minute;
+
+withStack('history', {}, (stack) => {
+  const now = Date.now();
+  const start = Math.floor(now / hour) * hour - 26 * hour; // 26 hours of a sample every 30 s
+  const temperature = 'lwm2m:/3303/0/5700';
+  const humidity = 'lwm2m:/3304/0/5700';
+  const values = [];
+  for (let i = 0; i < 26 * 120; i++) {
+    const time = start + i * 30000;
+    values.push({ path: '/3303/0/5700', value: i === 777 ? 99.5 : Math.round(200 + 50 * Math.sin(i / 200)) / 10, time });
+  }
+  const history = async (query) => (await stack.api('GET', `/devices/past/history?series=${encodeURIComponent(temperature)}&${query}`)).body;
+
+  before(async () => {
+    const client = await stack.device('past');
+    const say = (word, body) => client.publishAsync(`lwm2m/past/${word}`, JSON.stringify(body), { qos: 1 });
+    await client.subscribeAsync('lwm2m/past/ack/#', { qos: 1 });
+    await say('reg', { lifetime: 3600, version: '1.2', bindingMode: 'UQ', objects: { 3: { 0: { 0: 'Acme' } }, 3303: { 0: {} }, 3304: { 0: {} } } });
+    await until(() => client.seen.some((m) => m.topic.endsWith('/ack/reg')), 5000, 'registered');
+    for (let i = 0; i < values.length; i += 400) await say('send', { values: values.slice(i, i + 400) });
+    await say('send', { values: [1, 2, 3].map((k) => ({ path: '/3304/0/5700', value: 40 + k, time: start + 20 * hour + k * minute })) });
+    await say('send', { values: [{ path: '/3/0/0', value: 'Acme, "Ltd"', time: start + 20 * hour }] });
+    await until(async () => {
+      const [row] = await stack.sql('SELECT count(*)::integer AS n FROM samples');
+      const [texts] = await stack.sql("SELECT count(*)::integer AS n FROM text_samples WHERE value = 'Acme, \"Ltd\"'");
+      return row.n >= values.length + 3 && texts.n >= 1;
+    }, 30000, 'all samples are stored');
+  });
+
+  test('a day is made of whole buckets at round times, and every peak is in one', async () => {
+    const h = await history(`from=${start}&to=${start + 24 * hour}&points=500`);
+    assert.equal(h.bucket_ms, 3 * minute);
+    assert.equal(h.points.length, 480);
+    assert.ok(h.points.every(([ts, min, max, avg, n]) => ts % h.bucket_ms === 0 && min <= avg && avg <= max && n === 6));
+    assert.equal(h.points.reduce((n, p) => n + p[4], 0), 24 * 120);
+    assert.equal(Math.max(...h.points.map((p) => p[2])), 99.5);
+    const [, , , , , last] = h.points[3];
+    assert.equal(last, values[23].value);
+  });
+
+  test('a short span is told sample by sample, with the one before it', async () => {
+    const from = start + 2 * hour + 1;
+    const h = await history(`from=${from}&to=${from + 10 * minute}&before=1`);
+    assert.equal(h.bucket_ms, 0);
+    assert.deepEqual(h.points, values.filter((v) => v.time >= from && v.time < from + 10 * minute).map((v) => [v.time, v.value]));
+    assert.deepEqual(h.before, [values[240].time, values[240].value]);
+    assert.equal((await history(`from=${start}&to=${start + minute}&before=1`)).before, null);
+  });
+
+  test('several series share one grid', async () => {
+    const query = [temperature, humidity].map((key) => `series=${encodeURIComponent(`past/${key}`)}`).join('&');
+    const ask = (more) => stack.api('GET', `/history?${query}&${more}`);
+    const { body } = await ask(`from=${start}&to=${start + 24 * hour}&points=100`);
+    assert.equal(body.bucket_ms, 15 * minute);
+    const [t, h] = body.items;
+    assert.deepEqual([t.endpoint, t.series, h.series], ['past', temperature, humidity]);
+    assert.equal(t.points.length, 96);
+    assert.deepEqual(h.points, [[start + 20 * hour, 41, 43, 42, 3, 43]]);
+    const raw = (await ask(`from=${start + 20 * hour}&to=${start + 21 * hour}`)).body;
+    assert.equal(raw.bucket_ms, 0);
+    assert.equal(raw.items[1].points.length, 3);
+    assert.equal((await stack.api('GET', '/history?series=past/nothing')).status, 404);
+    assert.equal((await stack.api('GET', `/history?series=${encodeURIComponent(`nobody/${temperature}`)}`)).status, 404);
+  });
+});

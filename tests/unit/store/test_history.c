@@ -1,0 +1,485 @@
+/* test_history.c - every sample once, wherever it is: landed, in a piece, in a chunk, or only in
+ * what is left of it in the roll-ups; and SQL unpacks what C packs. */
+#include "fixture/pg_fixture.h"
+#include "store/history.h"
+#include "store/migrate.h"
+#include "store/packed_row.h"
+#include "store/chunk.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define MINUTE INT64_C(60000000)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define T0     (INT64_C(20454) * DAY) /* 2026-01-01 00:00 */
+
+static struct pg_fixture server;
+static struct pg *db, *owner;
+static struct arena arena;
+static uint64_t seed;
+
+static int start_server(void **state)
+{
+    int n;
+    (void)state;
+    if (!pg_fixture_make(&server) || pg_connect(server.owner, "test", &owner) ||
+        store_migrate(owner, server.migrations, &n))
+        return -1;
+    return pg_connect(server.app, "test", &db) ? -1 : 0;
+}
+
+static int remove_server(void **state)
+{
+    (void)state;
+    pg_close(owner);
+    pg_close(db);
+    pg_fixture_remove(&server);
+    return 0;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    arena_init(&arena, 1 << 20, 256 << 20);
+    seed = 88172645463325252u;
+    return pg_script(owner,
+                     "TRUNCATE device, landing_0, piece, chunk, rollup_minute, rollup_hour "
+                     "CASCADE; INSERT INTO device (id, endpoint, status, created_at) VALUES "
+                     "(1, 'one', 'online', '2026-01-01'); "
+                     "INSERT INTO series (id, device_id, source, key, datatype, unit) VALUES "
+                     "(1, 1, 'sparkplug', 'spb:/a', 'Double', 'V'), "
+                     "(2, 1, 'sparkplug', 'spb:/b', 'Double', NULL)")
+               ? -1
+               : 0;
+}
+
+static int drop(void **state)
+{
+    (void)state;
+    arena_fini(&arena);
+    return 0;
+}
+
+static uint64_t next(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
+static void sql(const char *text)
+{
+    if (pg_script(owner, text))
+        fail_msg("%s: %s", text, pg_error(owner));
+}
+
+/* ---- putting samples where they shall be ---- */
+
+static struct points points_of(int64_t from_us, int64_t step_us, size_t n)
+{
+    struct points p;
+    assert_int_equal(points_make(&arena, n, &p), ERR_OK);
+    for (size_t i = 0; i < n; i++) {
+        p.ts_us[i] = from_us + (int64_t)i * step_us;
+        p.value[i] = (double)(next() % 100000) / 1000;
+        p.quality[i] = next() % 50 ? 0 : 1;
+    }
+    return p;
+}
+
+static void copy_rows_in(const char *table, const char *columns, struct buf *rows)
+{
+    char text[256];
+    struct buf body;
+    snprintf(text, sizeof text, "COPY %s (%s) FROM STDIN (FORMAT binary)", table, columns);
+    buf_init(&body, 256 << 20);
+    copy_head(&body);
+    buf_str(&body, buf_view(rows));
+    copy_tail(&body);
+    if (pg_copy_in(owner, text, body.p, body.n, NULL))
+        fail_msg("%s: %s", text, pg_error(owner));
+    buf_fini(&body);
+    buf_fini(rows);
+}
+
+static void put_packed(const char *table, uint32_t series, const struct points *p)
+{
+    struct packed packed;
+    struct buf rows;
+    buf_init(&rows, 64 << 20);
+    assert_int_equal(packed_encode(&arena, p, &packed), ERR_OK);
+    packed_put_row(&rows, &packed, series, 0);
+    copy_rows_in(table, PACKED_COPY_COLUMNS, &rows);
+}
+
+static void put_rollup(enum rollup_kind kind, uint32_t series, const struct points *p)
+{
+    struct rollup r;
+    struct buf rows;
+    buf_init(&rows, 1 << 20);
+    assert_int_equal(rollup_make(kind, p, &r), ERR_OK);
+    rollup_put_row(&rows, &r, series, 0);
+    copy_rows_in(kind == ROLLUP_MINUTE ? "rollup_minute" : "rollup_hour", ROLLUP_COPY_COLUMNS,
+                 &rows);
+}
+
+static struct points part_of(const struct points *p, int64_t from_us, int64_t to_us)
+{
+    size_t first = 0, end;
+    while (first < p->n && p->ts_us[first] < from_us)
+        first++;
+    for (end = first; end < p->n && p->ts_us[end] < to_us; end++)
+        continue;
+    return (struct points){p->ts_us + first, p->value + first, p->quality + first, end - first};
+}
+
+/* As the packer does: chunks of an hour, roll-ups of their hours and days. */
+static void put_chunks(uint32_t series, const struct points *p)
+{
+    for (int64_t day = history_floor(p->ts_us[0], DAY); day <= p->ts_us[p->n - 1]; day += DAY) {
+        char text[120];
+        struct points whole = part_of(p, day, day + DAY);
+        if (!whole.n)
+            continue;
+        snprintf(text, sizeof text, "SELECT ensure_history(0::smallint, at_ms(%" PRId64 "))",
+                 day / 1000);
+        sql(text);
+        put_rollup(ROLLUP_HOUR, series, &whole);
+        for (int64_t hour = day; hour < day + DAY; hour += HOUR) {
+            struct points part = part_of(&whole, hour, hour + HOUR);
+            if (!part.n)
+                continue;
+            put_packed("chunk", series, &part);
+            put_rollup(ROLLUP_MINUTE, series, &part);
+        }
+    }
+}
+
+static void put_landed(uint32_t series, const struct points *p)
+{
+    struct buf rows;
+    buf_init(&rows, 64 << 20);
+    for (size_t i = 0; i < p->n; i++) {
+        char text[200];
+        snprintf(text, sizeof text,
+                 "INSERT INTO landing_0 (series_id, ts, value, quality) VALUES (%u, timestamptz "
+                 "'epoch' + %" PRId64 " * interval '1 microsecond', %.17g, %d);",
+                 series, p->ts_us[i], p->value[i], p->quality[i]);
+        buf_puts(&rows, text);
+    }
+    sql(buf_text(&rows));
+    buf_fini(&rows);
+}
+
+/* ---- what has to come out ---- */
+
+static void assert_buckets(const struct points *p, int64_t from_us, int64_t to_us, int64_t width)
+{
+    struct history_buckets b;
+    const struct history_span span = {1, from_us, to_us};
+    assert_int_equal(history_read_buckets(db, span, width, &b), ERR_OK);
+    assert_int_equal(b.width_us, width);
+    assert_int_equal(b.start_us, history_floor(from_us, width));
+    for (size_t i = 0; i < b.n; i++) {
+        int64_t at = b.start_us + (int64_t)i * width;
+        struct points in = part_of(p, at, at + width);
+        const struct rollup_entry *e = &b.bucket[i].entry;
+        double lo = INFINITY, hi = -INFINITY, sum = 0, first = NAN, last = NAN;
+        int64_t bad = 0;
+        for (size_t k = 0; k < in.n; k++) {
+            double v = in.value[k];
+            if (!rollup_is_sound(v, in.quality[k])) {
+                bad++;
+                continue;
+            }
+            lo = v < lo ? v : lo;
+            hi = v > hi ? v : hi;
+            sum += v;
+            first = isnan(first) ? v : first;
+            last = v;
+        }
+        if (e->n != (int64_t)in.n || e->bad != bad)
+            fail_msg("bucket %zu of %" PRId64 " s: %" PRId64 " samples, not %zu", i,
+                     width / 1000000, e->n, in.n);
+        if (e->n == e->bad)
+            continue;
+        assert_true(e->lo == lo && e->hi == hi && e->first == first && e->last == last);
+        assert_true(fabs(e->mean - sum / (double)(e->n - bad)) < 1e-9);
+    }
+    history_buckets_free(&b);
+}
+
+static void assert_points(const struct points *p, int64_t from_us, int64_t to_us)
+{
+    struct history_points h;
+    const struct points want = part_of(p, from_us, to_us);
+    assert_int_equal(history_read_points(db, (struct history_span){1, from_us, to_us}, &h), ERR_OK);
+    assert_int_equal(h.n, want.n);
+    for (size_t i = 0; i < h.n; i++)
+        assert_true(h.v[i].ts_us == want.ts_us[i] && h.v[i].quality == want.quality[i] &&
+                    memcmp(&h.v[i].value, &want.value[i], sizeof(double)) == 0);
+    history_points_free(&h);
+}
+
+/* ---- tests ---- */
+
+static void widths_are_whole_minutes_and_hours(void **state)
+{
+    (void)state;
+    assert_int_equal(history_width(T0, T0 + DAY, 500), 3 * MINUTE);
+    assert_int_equal(history_width(T0, T0 + 7 * DAY, 500), 30 * MINUTE);
+    assert_int_equal(history_width(T0, T0 + 90 * DAY, 500), 5 * HOUR + HOUR);
+    assert_int_equal(history_width(T0, T0 + MINUTE, 500), 200000);
+    for (uint32_t points = 2; points <= 5000; points += 83)
+        for (int64_t span = 1000; span < 3650 * DAY; span = span * 3 + 77) {
+            int64_t from = T0 + (int64_t)(next() % (uint64_t)DAY), w;
+            w = history_width(from, from + span, points);
+            int64_t n = (history_ceil(from + span, w) - history_floor(from, w)) / w;
+            assert_true(n <= points);
+            assert_true(w < MINUTE || w % MINUTE == 0);
+            assert_true(w < HOUR || w % HOUR == 0);
+        }
+    assert_int_equal(history_floor(-1, HOUR), -HOUR);
+    assert_int_equal(history_ceil(-1, HOUR), 0);
+    assert_int_equal(history_ceil(HOUR, HOUR), HOUR);
+}
+
+static void every_sample_counts_once_wherever_it_is(void **state)
+{
+    static const int64_t widths[] = {10000000, MINUTE, 5 * MINUTE, HOUR, 6 * HOUR, DAY};
+    (void)state;
+    const struct points all = points_of(T0 + 17 * MINUTE + 123000, 7000000, 20000); /* 39 h */
+    const struct points other = points_of(T0, 60000000, 2000);
+    const struct points chunks = part_of(&all, 0, T0 + 30 * HOUR);
+    const struct points late = part_of(&all, T0 + 30 * HOUR, T0 + 36 * HOUR);
+    const struct points newest = part_of(&all, T0 + 36 * HOUR, T0 + 99 * HOUR);
+    put_chunks(1, &chunks);
+    put_packed("piece", 1, &late);
+    put_landed(1, &newest);
+    put_chunks(2, &other);
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        assert_buckets(&all, T0, T0 + 2 * DAY, widths[i]);
+        assert_buckets(&all, T0 + 5 * HOUR + 13 * MINUTE, T0 + 33 * HOUR + 1, widths[i]);
+        assert_buckets(&all, T0 + 40 * HOUR, T0 + 41 * HOUR, widths[i]);
+    }
+    assert_points(&all, T0, T0 + 2 * DAY);
+    assert_points(&all, T0 + 5 * HOUR + 1, T0 + 36 * HOUR + 7 * MINUTE);
+    assert_points(&all, T0 - 5 * DAY, T0 + 17 * MINUTE);
+}
+
+static void late_samples_are_put_in_order(void **state)
+{
+    (void)state;
+    const struct points all = points_of(T0, 10000000, 720);
+    struct points chunk = {0}, piece = {0}, landed = {0};
+    struct points *to[] = {&chunk, &piece, &landed};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(points_make(&arena, all.n, to[i]), ERR_OK);
+        to[i]->n = 0;
+    }
+    for (size_t i = 0; i < all.n; i++) {
+        struct points *p = to[i % 3];
+        p->ts_us[p->n] = all.ts_us[i];
+        p->value[p->n] = all.value[i];
+        p->quality[p->n++] = all.quality[i];
+    }
+    put_chunks(1, &chunk);
+    put_packed("piece", 1, &piece);
+    put_landed(1, &landed);
+    assert_points(&all, T0, T0 + DAY);
+    assert_buckets(&all, T0, T0 + DAY, 10000000);
+}
+
+static void packed_landing_tables_are_skipped(void **state)
+{
+    (void)state;
+    const struct points all = points_of(T0, 10000000, 300);
+    put_landed(1, &all);
+    put_packed("piece", 1, &all);
+    sql("UPDATE landing_slot SET state = 'packed' WHERE slot = 0");
+    assert_points(&all, T0, T0 + DAY);
+    sql("UPDATE landing_slot SET state = 'closed' WHERE slot = 0; TRUNCATE piece");
+    assert_points(&all, T0, T0 + DAY);
+    sql("UPDATE landing_slot SET state = 'open' WHERE slot = 0");
+}
+
+static void what_retention_left_is_found(void **state)
+{
+    (void)state;
+    const struct points all = points_of(T0, 30000000, 5760); /* 48 h */
+    put_chunks(1, &all);
+    sql("DELETE FROM chunk WHERE start < timestamptz '2026-01-02 00:00Z'");
+    assert_buckets(&all, T0, T0 + 2 * DAY, 5 * MINUTE);
+    assert_buckets(&all, T0, T0 + 2 * DAY, HOUR);
+    struct history h;
+    struct history_span day = {1, T0, T0 + DAY};
+    assert_int_equal(history_read(db, day, 500, &h), ERR_OK); /* no sample, but minutes */
+    assert_false(h.raw);
+    assert_int_equal(h.buckets.width_us, 3 * MINUTE);
+    assert_int_equal(h.buckets.bucket[5].entry.n, 6);
+    history_free(&h);
+    sql("DELETE FROM rollup_minute WHERE start < timestamptz '2026-01-02 00:00Z'");
+    assert_buckets(&all, T0, T0 + 2 * DAY, HOUR);
+    struct history_buckets b;
+    assert_int_equal(history_read_buckets(db, day, MINUTE, &b), ERR_OK);
+    assert_int_equal(b.bucket[0].entry.n, 120); /* the hour is all that is known */
+    assert_int_equal(b.bucket[1].entry.n, 0);
+    history_buckets_free(&b);
+    sql("TRUNCATE rollup_hour"); /* and the other way round */
+    struct points second = part_of(&all, T0 + DAY, T0 + 2 * DAY);
+    assert_buckets(&second, T0, T0 + 2 * DAY, 6 * HOUR);
+    sql("TRUNCATE rollup_minute");
+    assert_buckets(&second, T0, T0 + 2 * DAY, 6 * HOUR);
+    assert_buckets(&second, T0, T0 + 2 * DAY, 5 * MINUTE);
+}
+
+static void few_samples_come_as_they_are(void **state)
+{
+    (void)state;
+    struct history h;
+    const struct points all = points_of(T0, 60000000, 1000);
+    put_chunks(1, &all);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY}, 1000, &h), ERR_OK);
+    assert_true(h.raw && h.points.n == 1000);
+    history_free(&h);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY}, 999, &h), ERR_OK);
+    assert_true(!h.raw && h.buckets.width_us == 2 * MINUTE);
+    history_free(&h);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY}, 100, &h), ERR_OK);
+    assert_true(!h.raw && h.buckets.width_us == 15 * MINUTE);
+    history_free(&h);
+    assert_int_equal(history_read(db, (struct history_span){3, T0, T0 + DAY}, 100, &h), ERR_OK);
+    assert_true(h.raw && h.points.n == 0);
+    history_free(&h);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0}, 100, &h), ERR_INVALID);
+    assert_true(pg_check(db));
+}
+
+static void assert_before(int64_t ts_us, bool want, double value)
+{
+    struct history_point p = {0};
+    bool found = !want;
+    assert_int_equal(history_before(db, 1, ts_us, &found, &p), ERR_OK);
+    assert_int_equal(found, want);
+    assert_true(!want || p.value == value);
+}
+
+static void the_last_sample_before_a_time_is_found(void **state)
+{
+    (void)state;
+    const struct points all = points_of(T0, 60000000, 600);
+    const struct points a = part_of(&all, T0, T0 + 5 * HOUR),
+                        b = part_of(&all, T0 + 5 * HOUR, T0 + 7 * HOUR),
+                        c = part_of(&all, T0 + 7 * HOUR, T0 + DAY);
+    assert_before(T0 + DAY, false, 0);
+    put_chunks(1, &a);
+    assert_before(T0 + DAY, true, all.value[299]);
+    put_packed("piece", 1, &b);
+    put_landed(1, &c);
+    assert_before(T0, false, 0);
+    assert_before(T0 + 1, true, all.value[0]);
+    assert_before(T0 + 3 * HOUR, true, all.value[179]);
+    assert_before(T0 + 5 * HOUR, true, all.value[299]);
+    assert_before(T0 + 6 * HOUR, true, all.value[359]);
+    assert_before(T0 + 8 * HOUR, true, all.value[479]);
+    assert_before(T0 + 300 * DAY, true, all.value[599]);
+}
+
+static void sql_unpacks_what_c_packs(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 12; kind++) {
+        struct points p = points_of(T0 + 1 + kind, kind % 4 ? 1000000 : 1000003, 1200);
+        for (size_t i = 0; i < p.n; i++) {
+            uint64_t bits = next();
+            if (i && kind % 4 == 2)
+                p.ts_us[i] = p.ts_us[i - 1] + (int64_t)(next() % 2000) * 1000;
+            if (i && kind % 4 == 3)
+                p.ts_us[i] = p.ts_us[i - 1] + (int64_t)(next() % 100000) * 1000;
+            if (kind / 4 == 1) /* constant, and runs */
+                p.value[i] = kind % 2           ? -17.25
+                             : i && next() % 40 ? p.value[i - 1]
+                                                : 1.0 / (double)(1 + next() % 9);
+            if (kind / 4 == 2 && kind % 2)
+                memcpy(&p.value[i], &bits, sizeof bits);
+            else if (kind / 4 == 2)
+                p.value[i] = (double)(int64_t)(next() % 2000000) / 100 - 9000;
+            if (kind % 3 == 0)
+                p.quality[i] = 0;
+        }
+        sql("TRUNCATE piece");
+        put_packed("piece", 1, &p);
+        struct pg_result *r;
+        const char *query = "SELECT (extract(epoch FROM ts) * 1000000)::bigint, "
+                            "encode(float8send(value), 'hex'), quality FROM samples "
+                            "WHERE series_id = 1 ORDER BY ts";
+        if (kind % 2)
+            query = "SELECT (extract(epoch FROM ts) * 1000000)::bigint, "
+                    "encode(float8send(value), 'hex'), quality FROM samples_between(1, "
+                    "'2025-12-31', '2026-02-01') ORDER BY ts";
+        assert_int_equal(pg_exec(owner, query, NULL, 0, &r), ERR_OK);
+        assert_int_equal(pg_rows(r), p.n);
+        /* order of equal times is not told: compare sums of bits as well as rows in order */
+        for (size_t i = 0; i < p.n; i++) {
+            uint8_t raw[8];
+            char want[17] = "";
+            for (int b = 0; b < 8; b++) {
+                uint64_t bits;
+                memcpy(&bits, &p.value[i], sizeof bits);
+                raw[b] = (uint8_t)(bits >> (56 - 8 * b));
+            }
+            str_to_hex(raw, 8, want);
+            if (i && p.ts_us[i] == p.ts_us[i - 1])
+                continue;
+            if (i + 1 < p.n && p.ts_us[i] == p.ts_us[i + 1])
+                continue;
+            assert_int_equal(pg_i64(r, i, 0), p.ts_us[i]);
+            assert_true(str_is(pg_text(r, i, 1), want));
+            assert_int_equal(pg_i64(r, i, 2), p.quality[i]);
+        }
+        pg_result_free(r);
+        arena_reset(&arena);
+    }
+}
+
+static void what_makes_no_sense_is_an_error_and_the_connection_goes_on(void **state)
+{
+    (void)state;
+    struct history_points h;
+    sql("INSERT INTO piece (start, stop, series_id, n, class_id, t2) VALUES "
+        "('2026-01-01Z', '2026-01-01 00:00:05Z', 1, 3, 0, '{0,1}')");
+    assert_int_equal(history_read_points(db, (struct history_span){1, T0, T0 + DAY}, &h),
+                     ERR_INVALID);
+    assert_true(pg_check(db));
+    struct history_buckets b;
+    assert_int_equal(history_read_buckets(db, (struct history_span){2, T0, T0 + DAY}, 1000, &b),
+                     ERR_TOOBIG);
+    assert_int_equal(history_read_buckets(db, (struct history_span){2, T0, T0 + DAY}, 0, &b),
+                     ERR_INVALID);
+    assert_true(pg_check(db));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, drop)
+    const struct CMUnitTest tests[] = {
+        TEST(widths_are_whole_minutes_and_hours),
+        TEST(every_sample_counts_once_wherever_it_is),
+        TEST(late_samples_are_put_in_order),
+        TEST(packed_landing_tables_are_skipped),
+        TEST(what_retention_left_is_found),
+        TEST(few_samples_come_as_they_are),
+        TEST(the_last_sample_before_a_time_is_found),
+        TEST(sql_unpacks_what_c_packs),
+        TEST(what_makes_no_sense_is_an_error_and_the_connection_goes_on),
+    };
+    return cmocka_run_group_tests(tests, start_server, remove_server);
+}
