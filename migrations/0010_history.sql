@@ -166,7 +166,7 @@ BEGIN
 END $$;
 CREATE INDEX piece_series_start ON piece (series_id, start);
 
-CREATE TABLE chunk (LIKE piece INCLUDING COMPRESSION) PARTITION BY LIST (class_id);
+CREATE TABLE chunk (LIKE piece INCLUDING COMPRESSION INCLUDING CONSTRAINTS) PARTITION BY LIST (class_id);
 CREATE INDEX chunk_series_start ON chunk (series_id, start);
 
 -- One row per series and hour (day): arrays with one entry per minute (hour) that has samples.
@@ -190,10 +190,11 @@ CREATE INDEX rollup_hour_series_start ON rollup_hour (series_id, start);
 
 -- ensure_history makes the partitions of a class that hold samples of the time `at`: of chunk one
 -- per week, of rollup_minute one per 28 days, of rollup_hour one per 364 days; all begin on a Monday,
--- so that a name tells what is in it: chunk_0_20260105.
+-- so that a name tells what is in it: chunk_0_20260105. They are attached when they are complete,
+-- which holds up neither readers nor writers of the others.
 CREATE FUNCTION ensure_history(class smallint, at timestamptz) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
-    SET timezone = 'UTC' AS
+    SET timezone = 'UTC' SET lock_timeout = '2s' AS
 $$
 DECLARE
     parent text;
@@ -206,15 +207,18 @@ BEGIN
     FOR parent, days IN VALUES ('chunk', 7), ('rollup_minute', 28), ('rollup_hour', 364) LOOP
         list := parent || '_' || class;
         IF to_regclass('public.' || list) IS NULL THEN
-            EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I FOR VALUES IN (%s) '
-                           'PARTITION BY RANGE (start)', list, parent, class);
+            EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING COMPRESSION INCLUDING STORAGE '
+                           'INCLUDING CONSTRAINTS) PARTITION BY RANGE (start)', list, parent);
+            EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES IN (%s)',
+                           parent, list, class);
         END IF;
         since := date_bin(days * interval '1 day', ensure_history.at, timestamptz '1970-01-05 00:00:00+00');
         part := list || to_char(since, '_YYYYMMDD');
         CONTINUE WHEN to_regclass('public.' || part) IS NOT NULL;
-        EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L) '
-                       'WITH (toast_tuple_target = 1024)',
-                       part, list, since, since + days * interval '1 day');
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING COMPRESSION INCLUDING STORAGE '
+                       'INCLUDING CONSTRAINTS) WITH (toast_tuple_target = 1024)', part, list);
+        EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+                       list, part, since, since + days * interval '1 day');
         made := made + 1;
     END LOOP;
     RETURN made;

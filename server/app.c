@@ -11,6 +11,7 @@
 #include "store/migrate.h"
 #include "store/pool.h"
 #include "store/writer.h"
+#include "upkeep/jobs.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ struct app {
     struct writer *writer;
     struct engine *engine;
     struct credentials *credentials;
+    struct jobs *jobs;
     struct http *http;
 };
 
@@ -173,6 +175,9 @@ static enum err start_parts(struct app *a)
     e = fail("credentials", credentials_start(&credential, &a->credentials));
     if (e)
         return e;
+    e = fail("jobs", jobs_start(&(struct jobs_parts){c, a->metrics}, &a->jobs));
+    if (e)
+        return e;
     struct http_parts http = {c, a->metrics, a->engine, a->pool, a->credentials};
     return fail("http", http_serve(a->http, &http));
 }
@@ -180,6 +185,7 @@ static enum err start_parts(struct app *a)
 static void stop(struct app *a)
 {
     http_stop(a->http);
+    jobs_stop(a->jobs);
     credentials_stop(a->credentials);
     if (a->engine)
         engine_stop(a->engine);

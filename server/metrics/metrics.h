@@ -112,6 +112,20 @@
     X(M_PURGED_SERIES, 'c', "braid_purged_series_total", "",                                       \
       "Rounds of removing the history of deleted series")                                          \
     X(M_PURGED_ROWS, 'c', "braid_purged_rows_total", "", "Rows of history of deleted series")      \
+    X(M_PACKED_SAMPLES, 'c', "braid_packed_samples_total", "", "Samples packed into pieces")       \
+    X(M_PACKED_PIECES, 'c', "braid_packed_pieces_total", "", "Rows they were packed into")         \
+    X(M_REFUSED_OLD, 'c', "braid_history_refused_total", "reason=\"older_than_kept\"",             \
+      "Samples left out when packing")                                                             \
+    X(M_REFUSED_TIME, 'c', "braid_history_refused_total", "reason=\"impossible_time\"",            \
+      "Samples left out when packing")                                                             \
+    X(M_BACKLOG_SLOTS, 'g', "braid_landing_backlog_tables", "", "Landing tables to be packed")     \
+    X(M_BACKLOG_AGE, 'g', "braid_landing_backlog_age_seconds", "",                                 \
+      "Since the oldest landing table that waits was opened")                                      \
+    X(M_UPKEEP_BUSY, 'c', "braid_upkeep_microseconds_total", "clock=\"wall\"",                     \
+      "Time of background jobs, waiting for PostgreSQL included, and their thread's CPU time")     \
+    X(M_UPKEEP_CPU, 'c', "braid_upkeep_microseconds_total", "clock=\"cpu\"",                       \
+      "Time of background jobs, waiting for PostgreSQL included, and their thread's CPU time")     \
+    X(M_UPKEEP_FAILED, 'c', "braid_upkeep_failures_total", "", "Turns of background jobs failed")  \
     X(M_DB_UP, 'g', "braid_database_up", "", "1 when the writer is connected")                     \
     X(M_DB_ERRORS, 'c', "braid_database_errors_total", "", "Failed statements")                    \
     X(M_DB_RECONNECTS, 'c', "braid_database_reconnects_total", "", "Reconnects of the writer")     \

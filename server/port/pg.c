@@ -21,6 +21,7 @@
 #define MAX_PARAMS         32
 #define SCRATCH_MAX_BYTES  ((size_t)64 << 20)
 #define COPY_PIECE_BYTES   ((size_t)256 << 10)
+#define COPY_HEAD_BYTES    19
 #define DEFAULT_TIMEOUT_MS 30000
 #define FLUSH_EVERY        64
 /* How much longer we wait for the server than it should take by its own statement_timeout. */
@@ -32,6 +33,7 @@ struct prepared {
 
 struct pg {
     PGconn *c;
+    PGcancel *cancel;
     bool broken;
     uint32_t timeout_ms; /* of one statement, on the server */
     uint64_t deadline;   /* of the call that runs, monotonic ms */
@@ -79,6 +81,7 @@ enum err pg_connect(const char *conninfo, const char *application, struct pg **o
         return ERR_DB;
     }
     PQsetNoticeProcessor(db->c, hush, NULL);
+    db->cancel = PQgetCancel(db->c);
     *out = db;
     return ERR_OK;
 }
@@ -92,6 +95,7 @@ void pg_close(struct pg *db)
         free(p);
     map_fini(&db->prepared);
     buf_fini(&db->scratch);
+    PQfreeCancel(db->cancel);
     PQfinish(db->c);
     free(db);
 }
@@ -231,7 +235,13 @@ static bool succeeded(const PGresult *r)
 {
     ExecStatusType s = PQresultStatus(r);
     return s == PGRES_COMMAND_OK || s == PGRES_TUPLES_OK || s == PGRES_COPY_IN ||
-           s == PGRES_EMPTY_QUERY;
+           s == PGRES_COPY_OUT || s == PGRES_EMPTY_QUERY;
+}
+
+static bool is_copy(const PGresult *r)
+{
+    ExecStatusType s = PQresultStatus(r);
+    return s == PGRES_COPY_IN || s == PGRES_COPY_OUT;
 }
 
 /* finish drains a command that was sent: the last good result goes to *out, the first error is
@@ -252,7 +262,7 @@ static enum err finish(struct pg *db, PGresult **out)
         r = NULL;
         if (PQstatus(db->c) != CONNECTION_OK)
             db->broken = true;
-        if (last && PQresultStatus(last) == PGRES_COPY_IN)
+        if (last && is_copy(last))
             break;
     }
     e = e ? e : first;
@@ -481,7 +491,8 @@ static enum err end_copy(struct pg *db)
     return done < 0 ? fail_broken(db, PQerrorMessage(db->c)) : ERR_OK;
 }
 
-enum err pg_copy_in(struct pg *db, const char *sql, const void *bytes, size_t n, uint64_t *rows)
+/* open_copy sends a COPY statement and waits until data may flow. */
+static enum err open_copy(struct pg *db, const char *sql, ExecStatusType want)
 {
     PGresult *r = NULL;
     enum err e = start(db);
@@ -492,20 +503,88 @@ enum err pg_copy_in(struct pg *db, const char *sql, const void *bytes, size_t n,
     e = finish(db, &r);
     if (e)
         return e;
-    bool ready = r && PQresultStatus(r) == PGRES_COPY_IN;
+    bool ready = r && PQresultStatus(r) == want;
     PQclear(r);
-    if (!ready)
-        return fail_broken(db, "the statement is not COPY FROM STDIN");
-    e = send_copy(db, bytes, n);
-    if (!e)
-        e = end_copy(db);
-    r = NULL;
-    if (!e)
-        e = finish(db, &r);
+    return ready ? ERR_OK : fail_broken(db, "the statement is not the COPY it should be");
+}
+
+/* close_copy takes the server's last word: how many rows it were. */
+static enum err close_copy(struct pg *db, uint64_t *rows)
+{
+    PGresult *r = NULL;
+    enum err e = finish(db, &r);
     if (!e && rows)
         *rows = r ? strtoull(PQcmdTuples(r), NULL, 10) : 0;
     PQclear(r);
     return e;
+}
+
+enum err pg_copy_in(struct pg *db, const char *sql, const void *bytes, size_t n, uint64_t *rows)
+{
+    enum err e = open_copy(db, sql, PGRES_COPY_IN);
+    if (!e)
+        e = send_copy(db, bytes, n);
+    if (!e)
+        e = end_copy(db);
+    return e ? e : close_copy(db, rows);
+}
+
+/* read_copy waits for the next message of a COPY; *n 0: the data is over.  Each may take as long as
+ * a statement. */
+static enum err read_copy(struct pg *db, char **message, size_t *n)
+{
+    int got;
+    while ((got = PQgetCopyData(db->c, message, 1)) == 0) {
+        set_deadline(db);
+        enum err e = wait_for(db, POLLIN);
+        if (e)
+            return e;
+    }
+    if (got == -2)
+        return fail_broken(db, PQerrorMessage(db->c));
+    *n = got < 0 ? 0 : (size_t)got;
+    return ERR_OK;
+}
+
+/* take_message shows the rows of one message.  The server sends one row in each, the first with the
+ * head of the format in front; the tail is a count of fields of -1. */
+static enum err take_message(const char *p, size_t n, bool first, pg_row *take, void *ctx)
+{
+    static const char signature[] = "PGCOPY\n\377\r\n";
+    if (first && (n < COPY_HEAD_BYTES || memcmp(p, signature, sizeof signature) != 0))
+        return ERR_INVALID;
+    size_t skip = first ? COPY_HEAD_BYTES : 0;
+    p += skip;
+    n -= skip;
+    if (!n || (n == 2 && (unsigned char)p[0] == 0xff && (unsigned char)p[1] == 0xff))
+        return ERR_OK;
+    return take(ctx, str_make(p, n));
+}
+
+enum err pg_copy_out(struct pg *db, const char *sql, pg_row *take, void *ctx, uint64_t *rows)
+{
+    enum err taken = ERR_OK;
+    enum err e = open_copy(db, sql, PGRES_COPY_OUT);
+    for (bool first = true; !e; first = false) {
+        char *message = NULL;
+        size_t n = 0;
+        e = read_copy(db, &message, &n);
+        if (e || !n)
+            break;
+        if (!taken)
+            taken = take_message(message, n, first, take, ctx);
+        PQfreemem(message);
+    }
+    if (!e)
+        e = close_copy(db, rows);
+    return e ? e : taken;
+}
+
+void pg_cancel(struct pg *db)
+{
+    char why[256];
+    if (db->cancel && !PQcancel(db->cancel, why, sizeof why))
+        log_warn("pg.not_cancelled", KV("reason", why));
 }
 
 enum err pg_set_timeout(struct pg *db, uint32_t ms)

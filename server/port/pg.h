@@ -46,7 +46,17 @@ MUST_CHECK enum err pg_script(struct pg *db, const char *sql);
 /* pg_copy_in sends one complete COPY ... FROM STDIN (FORMAT binary) body. */
 MUST_CHECK enum err pg_copy_in(struct pg *db, const char *sql, const void *bytes, size_t n,
                                uint64_t *rows);
-/* pg_cancel_handle: a timeout in ms for statements of this connection (SET statement_timeout). */
+/* pg_copy_out runs a COPY ... TO STDOUT (FORMAT binary), also of a DELETE ... RETURNING, and shows
+ * the rows one by one as they come: `row` is what a body for pg_copy_in holds between head and
+ * tail, the count of fields first, and lives until `take` returns.  An error of `take` ends it;
+ * what is still to come is read and thrown away. */
+typedef enum err pg_row(void *ctx, struct str row);
+MUST_CHECK enum err pg_copy_out(struct pg *db, const char *sql, pg_row *take, void *ctx,
+                                uint64_t *rows);
+/* pg_cancel asks the server to give up the statement that runs now; the one call that another
+ * thread may make while `db` lives. */
+void pg_cancel(struct pg *db);
+/* pg_set_timeout: a limit in ms for statements of this connection (SET statement_timeout). */
 MUST_CHECK enum err pg_set_timeout(struct pg *db, uint32_t ms);
 
 void pg_result_free(struct pg_result *r);

@@ -162,3 +162,17 @@ enum err landing_turn(struct landing *l, struct pg *db, struct metrics *m)
         l->retry_ms = now + RETRY_MS;
     return e;
 }
+
+enum err landing_get_backlog(struct pg *db, struct landing_backlog *out)
+{
+    struct pg_result *r = NULL;
+    enum err e = pg_prepared(db, "landing_backlog",
+                             "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - "
+                             "min(opened_at)), 0)::bigint FROM landing_slot WHERE state = 'closed'",
+                             NULL, 0, &r);
+    if (e)
+        return e;
+    *out = (struct landing_backlog){.closed = pg_i64(r, 0, 0), .oldest_s = pg_i64(r, 0, 1)};
+    pg_result_free(r);
+    return ERR_OK;
+}

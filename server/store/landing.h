@@ -40,4 +40,11 @@ uint64_t landing_due(const struct landing *l);
  * no table is free it is due again in a second. */
 MUST_CHECK enum err landing_turn(struct landing *l, struct pg *db, struct metrics *m);
 
+/* What waits to be packed. */
+struct landing_backlog {
+    int64_t closed;   /* tables */
+    int64_t oldest_s; /* since the first of them was opened, 0 if none waits */
+};
+MUST_CHECK enum err landing_get_backlog(struct pg *db, struct landing_backlog *out);
+
 #endif

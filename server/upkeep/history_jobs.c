@@ -1,0 +1,52 @@
+/* history_jobs.c - see history_jobs.h. */
+#include "upkeep/history_jobs.h"
+
+#include "base/log.h"
+#include "store/landing.h"
+#include "store/packer.h"
+
+/* Above this many tables that wait, packing takes no more regard of what else the machine does. */
+#define BACKLOG_URGENT (LANDING_SLOTS / 2)
+
+enum err packing_start(const struct jobs_parts *parts, const _Atomic bool *stopping, void **state)
+{
+    struct packer *p = NULL;
+    enum err e =
+        packer_new((uint32_t)parts->config->history_pack_memory, parts->metrics, stopping, &p);
+    *state = p;
+    return e;
+}
+
+void packing_end(void *state)
+{
+    packer_free(state);
+}
+
+enum err packing_turn(struct job_turn *t)
+{
+    struct landing_backlog b;
+    int slot = -1;
+    enum err e = landing_get_backlog(t->db, &b);
+    if (!e && b.closed)
+        e = packer_step(t->state, t->db, &slot);
+    if (e)
+        return e;
+    int64_t waiting = b.closed - (slot >= 0);
+    metric_set(t->parts->metrics, M_BACKLOG_SLOTS, waiting);
+    metric_set(t->parts->metrics, M_BACKLOG_AGE, b.oldest_s);
+    t->again = waiting > 0;
+    t->urgent = waiting >= BACKLOG_URGENT;
+    return ERR_OK;
+}
+
+enum err cleaning_turn(struct job_turn *t)
+{
+    struct pg_result *r = NULL;
+    enum err e = pg_exec(t->db, "SELECT landing_clean()", NULL, 0, &r);
+    if (e)
+        return e;
+    if (pg_i64(r, 0, 0))
+        log_debug("landing.cleaned", KI("tables", pg_i64(r, 0, 0)));
+    pg_result_free(r);
+    return ERR_OK;
+}

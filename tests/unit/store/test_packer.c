@@ -1,0 +1,398 @@
+/* test_packer.c - a sample is in exactly one place after any stop, and comes out as it went in.
+ *
+ * libpq's sending functions are replaced by ones that count and cut the connection at a given
+ * statement, before it is sent or after it has run: every place at which a process or a server can
+ * die between two statements is tried. */
+#include "fixture/pg_fixture.h"
+#include "fixture/process.h"
+#include "store/migrate.h"
+#include "store/packer.h"
+
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+static struct pg_fixture server;
+static struct metrics *metrics;
+static _Atomic bool stopping;
+
+/* ---- a connection that breaks at the n-th statement ---- */
+
+static struct {
+    int left;   /* statements until the cut, 0: none */
+    bool after; /* the statement still runs, its answer is lost */
+} fault;
+
+static void cut(PGconn *c)
+{
+    if (fault.after) {
+        while (PQflush(c) > 0)
+            process_sleep_ms(1);
+        process_sleep_ms(100);
+    }
+    shutdown(PQsocket(c), SHUT_RDWR);
+    char lost[4096];
+    while (recv(PQsocket(c), lost, sizeof lost, MSG_DONTWAIT) > 0)
+        continue;
+}
+
+static bool its_turn(void)
+{
+    return fault.left > 0 && --fault.left == 0;
+}
+
+#define REAL(name, type) ((type)(uintptr_t)dlsym(RTLD_NEXT, name))
+
+int PQsendQuery(PGconn *c, const char *sql)
+{
+    bool now = its_turn();
+    if (now && !fault.after)
+        cut(c);
+    int ok = REAL("PQsendQuery", int (*)(PGconn *, const char *))(c, sql);
+    if (now && fault.after)
+        cut(c);
+    return ok;
+}
+
+int PQsendQueryPrepared(PGconn *c, const char *name, int n, const char *const *values,
+                        const int *lengths, const int *formats, int format)
+{
+    bool now = its_turn();
+    if (now && !fault.after)
+        cut(c);
+    int ok = REAL("PQsendQueryPrepared",
+                  int (*)(PGconn *, const char *, int, const char *const *, const int *,
+                          const int *, int))(c, name, n, values, lengths, formats, format);
+    if (now && fault.after)
+        cut(c);
+    return ok;
+}
+
+int PQputCopyEnd(PGconn *c, const char *error)
+{
+    bool now = its_turn();
+    if (now && !fault.after)
+        cut(c);
+    int ok = REAL("PQputCopyEnd", int (*)(PGconn *, const char *))(c, error);
+    if (now && fault.after)
+        cut(c);
+    return ok;
+}
+
+/* ---- helpers ---- */
+
+static int start_server(void **state)
+{
+    int n;
+    struct pg *db = NULL;
+    (void)state;
+    metrics = metrics_new();
+    if (!metrics || !pg_fixture_make(&server) || pg_connect(server.owner, "test", &db) ||
+        store_migrate(db, server.migrations, &n))
+        return -1;
+    pg_close(db);
+    return 0;
+}
+
+static int remove_server(void **state)
+{
+    (void)state;
+    metrics_free(metrics);
+    pg_fixture_remove(&server);
+    return 0;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    fault.left = 0;
+    stopping = false;
+    return pg_fixture_sql(&server,
+                          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                          "application_name = 'test';"
+                          "TRUNCATE device, landing_0, landing_1, landing_2, landing_3, landing_4, "
+                          "landing_5, landing_6, landing_7, piece, chunk, rollup_minute, "
+                          "rollup_hour CASCADE;"
+                          "UPDATE landing_slot SET state = 'free', turn = 0;"
+                          "UPDATE landing_slot SET state = 'open', turn = 1, opened_at = now() "
+                          "WHERE slot = 0;"
+                          "DROP TABLE IF EXISTS expected; DROP SEQUENCE IF EXISTS one;"
+                          "CREATE SEQUENCE one")
+               ? 0
+               : -1;
+}
+
+static struct pg *join_server(void)
+{
+    struct pg *db = NULL;
+    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
+    return db;
+}
+
+static void sql(const char *text)
+{
+    assert_true(pg_fixture_sql(&server, text));
+}
+
+static int64_t ask(const char *text)
+{
+    struct pg *db = NULL;
+    struct pg_result *r = NULL;
+    assert_int_equal(pg_connect(server.owner, "test", &db), ERR_OK);
+    if (pg_exec(db, text, NULL, 0, &r))
+        fail_msg("%s", pg_error(db));
+    int64_t n = pg_i64(r, 0, 0);
+    pg_result_free(r);
+    pg_close(db);
+    return n;
+}
+
+/* What is in the view now is what has to be in it from now on, bit for bit and as often. */
+static void expect_this(void)
+{
+    sql("CREATE TABLE expected AS SELECT series_id, ts, float8send(value) AS value, quality FROM "
+        "samples; GRANT SELECT ON expected TO PUBLIC");
+}
+
+#define NOW "SELECT series_id, ts, float8send(value), quality FROM samples"
+
+static void as_expected(void)
+{
+    assert_int_equal(ask("SELECT count(*) FROM ((TABLE expected EXCEPT ALL " NOW ") UNION ALL (" NOW
+                         " EXCEPT ALL TABLE expected)) d"),
+                     0);
+}
+
+static struct packer *packer(uint32_t memory_mb)
+{
+    struct packer *p = NULL;
+    assert_int_equal(packer_new(memory_mb, metrics, &stopping, &p), ERR_OK);
+    return p;
+}
+
+static int step(struct packer *p, struct pg *db)
+{
+    int slot = -2;
+    assert_int_equal(packer_step(p, db, &slot), ERR_OK);
+    return slot;
+}
+
+/* Seven series, two hours: steps, noise, states, odd values and equal times. */
+#define FILL                                                                                       \
+    "INSERT INTO landing_0 (series_id, ts, value, quality) SELECT s, t0 + i * interval '1 s', "    \
+    "CASE s WHEN 1 THEN i WHEN 2 THEN round((20 + sin(i))::numeric, 3) WHEN 3 THEN random() "      \
+    "WHEN 4 THEN i / 100 ELSE 0 END, CASE WHEN s = 4 AND i % 7 = 0 THEN 17 ELSE 0 END "            \
+    "FROM generate_series(1, 5) s, generate_series(0, 1999) i, "                                   \
+    "(SELECT date_trunc('hour', now()) - interval '17 min' AS t0) t ORDER BY i / 50, s, i;"        \
+    "INSERT INTO landing_0 (series_id, ts, value, quality) SELECT 70000, date_trunc('hour', "      \
+    "now()) + i % 10 * interval '1.000001 s', (ARRAY['NaN', '-0', '0', 'Infinity', '-Infinity', "  \
+    "'5e-324', '1.7976931348623157e308', '0.1', '-0.1'])[i % 9 + 1]::float8, i % 20 "              \
+    "FROM generate_series(0, 99) i;"                                                               \
+    "INSERT INTO landing_0 (series_id, ts, value, quality) VALUES (2000000, now(), 1, 0), "        \
+    "(2000000, now() - interval '3 days', 2, 16)"
+
+static void fill_and_close(void)
+{
+    sql(FILL);
+    sql("SELECT landing_rotate()");
+    expect_this();
+}
+
+/* ---- tests ---- */
+
+static void a_closed_table_is_packed_and_cleaned(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct packer *p = packer(64);
+    int64_t packed = metric_get(metrics, M_PACKED_SAMPLES);
+    assert_int_equal(step(p, db), -1); /* what is open is left alone */
+    fill_and_close();
+    assert_int_equal(step(p, db), 0);
+    as_expected();
+    assert_int_equal(ask("SELECT count(*) FROM landed"), 0);
+    assert_int_equal(ask("SELECT sum(n) FROM piece"), 10102);
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 5 * 2 + 1 + 2);
+    assert_int_equal(ask("SELECT count(*) FROM piece WHERE date_trunc('hour', start, 'UTC') <> "
+                         "date_trunc('hour', stop, 'UTC')"),
+                     0);
+    assert_int_equal(metric_get(metrics, M_PACKED_SAMPLES) - packed, 10102);
+    assert_int_equal(step(p, db), -1);
+    assert_int_equal(ask("SELECT landing_clean()"), 0); /* somebody may still read it */
+    assert_int_equal(ask("SELECT landing_clean('0 s')"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM landing_0"), 0);
+    as_expected();
+    packer_free(p);
+    pg_close(db);
+}
+
+static void a_table_larger_than_the_memory_is_packed_in_parts(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct packer *p = packer(1); /* about 20,000 rows at a time */
+    sql("INSERT INTO landing_0 (series_id, ts, value, quality) SELECT i % 3 + 1, now() - i * "
+        "interval '1 ms', i, 0 FROM generate_series(1, 110000) i");
+    sql("SELECT landing_rotate()");
+    expect_this();
+    assert_int_equal(step(p, db), 0);
+    as_expected();
+    assert_true(ask("SELECT max(n) FROM piece") < 10000);
+    packer_free(p);
+    pg_close(db);
+}
+
+static void tables_are_packed_in_the_order_they_were_opened(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct packer *p = packer(64);
+    sql("UPDATE landing_slot SET state = 'closed', turn = 9 WHERE slot = 1;"
+        "UPDATE landing_slot SET state = 'closed', turn = 3 WHERE slot = 6");
+    assert_int_equal(step(p, db), 6);
+    assert_int_equal(step(p, db), 1);
+    packer_free(p);
+    pg_close(db);
+}
+
+static void a_piece_holds_no_more_than_it_may(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct packer *p = packer(64);
+    sql("INSERT INTO landing_0 (series_id, ts, value, quality) SELECT 5, date_trunc('hour', now()) "
+        "- interval '1 h' + i * interval '10 ms', i, 0 FROM generate_series(0, 69999) i");
+    sql("SELECT landing_rotate()");
+    expect_this();
+    assert_int_equal(step(p, db), 0);
+    as_expected();
+    assert_int_equal(ask("SELECT max(n) FROM piece"), 32768);
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 3);
+    packer_free(p);
+    pg_close(db);
+}
+
+static void what_is_too_old_is_left_out_and_counted(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct packer *p = packer(64);
+    int64_t old = metric_get(metrics, M_REFUSED_OLD), odd = metric_get(metrics, M_REFUSED_TIME);
+    sql("INSERT INTO device (id, endpoint) VALUES (1, 'one');"
+        "INSERT INTO series (id, device_id, source, key, class_id) VALUES (1, 1, 'lwm2m', 'a', 0), "
+        "(2, 1, 'lwm2m', 'b', 1), (3, 1, 'lwm2m', 'c', 2);"
+        "INSERT INTO landing_0 (series_id, ts, value, quality) SELECT s, now() - d * interval '1 "
+        "day', d, 0 FROM generate_series(1, 4) s, unnest(ARRAY[1, 30, 200, 1000]) d;"
+        "INSERT INTO landing_0 (series_id, ts, value, quality) VALUES (1, '-infinity', 1, 0), "
+        "(1, 'infinity', 1, 0), (1, '2300-01-01', 1, 0), (1, '1969-12-31', 1, 0)");
+    sql("SELECT landing_rotate()");
+    assert_int_equal(step(p, db), 0);
+    /* standard 90 days, short 7, long 730; series 4 is unknown */
+    assert_int_equal(ask("SELECT string_agg(n::text, '' ORDER BY s)::int FROM (SELECT series_id AS "
+                         "s, count(*) AS n FROM samples GROUP BY 1) x"),
+                     2132);
+    assert_int_equal(ask("SELECT count(*) FROM piece WHERE class_id = series_id - 1"), 6);
+    assert_int_equal(metric_get(metrics, M_REFUSED_OLD) - old, 16 - 8);
+    assert_int_equal(metric_get(metrics, M_REFUSED_TIME) - odd, 4);
+    packer_free(p);
+    pg_close(db);
+}
+
+static void a_stop_ends_a_step_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct packer *p = packer(64);
+    int slot;
+    fill_and_close();
+    stopping = true;
+    assert_int_equal(packer_step(p, db, &slot), ERR_CLOSED);
+    pg_close(db);
+    as_expected();
+    assert_int_equal(ask("SELECT count(*) FROM landing_slot WHERE state = 'closed'"), 1);
+    packer_free(p);
+}
+
+/* Tries to pack with a cut at statement `at`; true when there were not as many. */
+static bool pack_with_fault(int at, bool after)
+{
+    struct pg *db = join_server();
+    struct packer *p = packer(1);
+    int slot = -1;
+    fault.after = after;
+    fault.left = at;
+    enum err e = packer_step(p, db, &slot);
+    bool untouched = fault.left > 0;
+    fault.left = 0;
+    assert_int_equal(e, untouched ? ERR_OK : ERR_DB);
+    pg_close(db);
+    packer_free(p);
+    return untouched;
+}
+
+static void a_cut_at_any_statement_leaves_each_sample_in_one_place(void **state)
+{
+    (void)state;
+    for (int after = 0; after < 2; after++) {
+        assert_int_equal(fresh(state), 0);
+        fill_and_close();
+        int at = 1;
+        for (; !pack_with_fault(at, after); at++) {
+            as_expected();
+            assert_true(at < 60);
+            if (ask("SELECT count(*) FROM landing_slot WHERE state = 'closed'"))
+                continue;
+            /* the commit ran, and only its answer was lost */
+            assert_true(after);
+            sql("DROP TABLE expected");
+            assert_int_equal(fresh(state), 0);
+            fill_and_close();
+        }
+        as_expected();
+        assert_int_equal(ask("SELECT count(*) FROM landing_slot WHERE state = 'closed'"), 0);
+        assert_true(at > 8);
+    }
+}
+
+static void two_packers_pack_a_table_once(void **state)
+{
+    (void)state;
+    struct pg *lock = join_server(), *db = join_server();
+    struct packer *p = packer(64);
+    int slot;
+    fill_and_close();
+    assert_int_equal(pg_script(lock, "BEGIN; UPDATE landing_slot SET state = 'packed', packed_at = "
+                                     "now() WHERE slot = 0"),
+                     ERR_OK);
+    assert_int_equal(pg_set_timeout(db, 300), ERR_OK);
+    assert_int_equal(packer_step(p, db, &slot), ERR_DB); /* waits for the other one */
+    assert_int_equal(pg_script(db, "ROLLBACK"), ERR_OK);
+    assert_int_equal(pg_script(lock, "COMMIT"), ERR_OK);
+    assert_int_equal(step(p, db), -1);
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
+    packer_free(p);
+    pg_close(db);
+    pg_close(lock);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, fresh)
+    const struct CMUnitTest tests[] = {
+        T(a_closed_table_is_packed_and_cleaned),
+        T(a_table_larger_than_the_memory_is_packed_in_parts),
+        T(tables_are_packed_in_the_order_they_were_opened),
+        T(a_piece_holds_no_more_than_it_may),
+        T(what_is_too_old_is_left_out_and_counted),
+        T(a_stop_ends_a_step_and_changes_nothing),
+        T(a_cut_at_any_statement_leaves_each_sample_in_one_place),
+        T(two_packers_pack_a_table_once),
+    };
+    return cmocka_run_group_tests(tests, start_server, remove_server);
+}
