@@ -305,19 +305,21 @@ $$;
 
 -- ---- what it takes ----
 
--- storage_count counts samples and bytes of chunk by device, reading at most about `budget` pages,
--- and tells how many it read. A small partition is counted afresh when it changed. In a large one
--- only what was added is read: the pages that were there at the call before, since whoever wrote
--- to them is done by now. That makes it an estimate: chunks replaced meanwhile count twice.
-CREATE FUNCTION storage_count(at timestamptz, budget bigint DEFAULT 20000, small bigint DEFAULT 2048)
-    RETURNS bigint
+-- storage_count counts samples and bytes of chunk by device and tells whether there is more to do for
+-- the count of the time `at`; one call reads about `budget` pages. A small partition is counted
+-- afresh when it changed. In a large one only what was added is read: the pages that were there at
+-- the count before, since whoever wrote to them is done by now. That makes it an estimate: chunks
+-- replaced meanwhile count twice.
+CREATE FUNCTION storage_count(at timestamptz, budget bigint DEFAULT 2000, small bigint DEFAULT 2048)
+    RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     SET timezone = 'UTC' AS
 $$
 DECLARE
     p     record;
     first bigint;
-    last  bigint;
+    till  bigint; -- to be counted up to here
+    last  bigint; -- ... in this call
     used  bigint := 0;
 BEGIN
     FOR p IN
@@ -326,19 +328,24 @@ BEGIN
                pg_stat_get_tuples_inserted(h.oid) + pg_stat_get_tuples_deleted(h.oid) AS changes, k.pages,
                k.seen, k.mods
           FROM history_part h LEFT JOIN storage_part k ON k.class_id = h.class_id AND k.since = h.since::date
-         WHERE h.kind = 'chunk' ORDER BY k.counted_at NULLS FIRST
+         WHERE h.kind = 'chunk' AND (k.counted_at IS NULL OR k.counted_at < storage_count.at)
+         ORDER BY k.counted_at NULLS FIRST, h.part
     LOOP
-        EXIT WHEN used >= budget;
+        IF used >= budget THEN
+            RETURN true;
+        END IF;
         CONTINUE WHEN p.size IS NULL; -- dropped meanwhile
-        IF p.size < small THEN
+        IF p.size >= small THEN
+            first := coalesce(p.pages, 0);
+            till := least(coalesce(p.seen, 0), p.size);
+            last := greatest(first, least(till, first + budget - used));
+        ELSE
             first := 0;
-            last := CASE WHEN p.pages = p.size AND p.mods = p.changes THEN 0 ELSE p.size END;
-            IF last > 0 OR p.size = 0 THEN
+            till := CASE WHEN p.pages = p.size AND p.mods = p.changes THEN 0 ELSE p.size END;
+            last := till;
+            IF till > 0 OR p.size = 0 THEN
                 DELETE FROM storage_use u WHERE u.class_id = p.class_id AND u.since = p.since;
             END IF;
-        ELSE
-            first := coalesce(p.pages, 0);
-            last := least(coalesce(p.seen, 0), p.size, first + budget - used);
         END IF;
         IF last > first THEN
             EXECUTE format('INSERT INTO storage_use (class_id, since, device_id, samples, bytes) '
@@ -351,13 +358,15 @@ BEGIN
                 p.part, format('(%s,0)', first), format('(%s,0)', last)) USING p.class_id, p.since;
             used := used + last - first;
         END IF;
+        -- Not finished: `seen` stays as it was, and the next call goes on.
         INSERT INTO storage_part AS k (class_id, since, pages, seen, mods, counted_at)
-        VALUES (p.class_id, p.since, greatest(first, last), p.size, p.changes, storage_count.at)
-        ON CONFLICT (class_id, since) DO UPDATE SET
-            pages = CASE WHEN p.size < small THEN p.size ELSE greatest(excluded.pages, k.pages) END,
-            seen = excluded.seen, mods = excluded.mods, counted_at = excluded.counted_at;
+        VALUES (p.class_id, p.since, CASE WHEN p.size < small THEN p.size ELSE last END,
+                CASE WHEN last < till THEN p.seen ELSE p.size END, p.changes,
+                CASE WHEN last < till THEN '-infinity' ELSE storage_count.at END)
+        ON CONFLICT (class_id, since) DO UPDATE SET pages = excluded.pages, seen = excluded.seen,
+            mods = excluded.mods, counted_at = excluded.counted_at;
     END LOOP;
-    RETURN used;
+    RETURN false;
 END
 $$;
 

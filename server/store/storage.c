@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <sys/statvfs.h>
 
-#define COUNT_PAGES 20000 /* 160 MB: a second or two */
 #define SHORT_DAYS  7
 #define SOON_DAYS   30
 #define FEW_SAMPLES 10000 /* below, empty pages say more than samples */
@@ -446,16 +445,15 @@ enum err storage_device(struct pg *db, int64_t now_ms, struct str endpoint, stru
 
 /* ---- writing down ---- */
 
-enum err storage_count(struct pg *db, int64_t now_ms, bool *more)
+enum err storage_count(struct pg *db, int64_t run_ms, bool *more)
 {
-    char now[24], budget[24];
+    char run[24];
     struct pg_result *r;
-    enum err e =
-        pg_exec(db, "SELECT storage_count(at_ms($1::bigint), $2::bigint)",
-                (struct str[]){q_number(now, now_ms), q_number(budget, COUNT_PAGES)}, 2, &r);
+    struct str param = q_number(run, run_ms);
+    enum err e = pg_exec(db, "SELECT storage_count(at_ms($1::bigint))", &param, 1, &r);
     if (e)
         return e;
-    *more = pg_i64(r, 0, 0) >= COUNT_PAGES;
+    *more = pg_bool(r, 0, 0);
     pg_result_free(r);
     return ERR_OK;
 }

@@ -61,9 +61,10 @@ MUST_CHECK enum err storage_devices(struct pg *db, struct q_page page, struct js
 MUST_CHECK enum err storage_device(struct pg *db, int64_t now_ms, struct str endpoint,
                                    struct q_page page, struct json_out *j);
 
-/* What the hourly job writes down.  storage_count reads at most a bounded number of pages; *more:
- * there are others. */
-MUST_CHECK enum err storage_count(struct pg *db, int64_t now_ms, bool *more);
+/* What the job writes down.  storage_count does a part of the count that began at run_ms, reading a
+ * bounded number of pages; *more: call it again with the same time.  storage_note when it is done.
+ */
+MUST_CHECK enum err storage_count(struct pg *db, int64_t run_ms, bool *more);
 MUST_CHECK enum err storage_note(struct pg *db, int64_t now_ms);
 
 #endif

@@ -470,12 +470,15 @@ static void large_partitions_are_read_once_and_dropped_ones_forgotten(void **sta
     struct retention_change c;
     history("1", 0, 30);
     /* `small` is 0 pages: everything counts as large, and a page counts when it was seen before. */
-    run("SELECT storage_count(at_ms(1788220800000), 1000, 0)");
+    assert_int_equal(count("SELECT storage_count(at_ms(1788220800000), 1000, 0)::integer"), 0);
     assert_int_equal(count("SELECT count(*) FROM storage_use"), 0);
-    run("SELECT storage_count(at_ms(1788220800000), 1000, 0)");
-    assert_int_equal(count("SELECT sum(samples) FROM storage_use"), 30 * 24 * 60);
-    run("SELECT storage_count(at_ms(1788220800000), 1000, 0)");
-    assert_int_equal(count("SELECT sum(samples) FROM storage_use"), 30 * 24 * 60);
+    for (int i = 1; i < 3; i++) {
+        char sql[100];
+        snprintf(sql, sizeof sql, "SELECT storage_count(at_ms(178822080%d000), 3, 0)::integer", i);
+        while (count(sql))
+            assert_true(count("SELECT sum(samples) FROM storage_use") <= 30 * 24 * 60);
+        assert_int_equal(count("SELECT sum(samples) FROM storage_use"), 30 * 24 * 60);
+    }
     assert_int_equal(put_class("standard", 1, &c), ERR_OK);
     step_at(NOW_MS, for_ever);
     assert_int_equal(storage_note(db, NOW_MS), ERR_OK);
@@ -483,19 +486,15 @@ static void large_partitions_are_read_once_and_dropped_ones_forgotten(void **sta
                      count("SELECT sum(n) FROM chunk"));
 }
 
-static void counting_reads_no_more_than_its_budget(void **state)
+static void counting_goes_in_small_parts(void **state)
 {
     (void)state;
     history("1, 2, 3", 0, 60);
-    int64_t read = 1, rounds = 0, samples = 0;
-    while (read) {
-        read = count("SELECT storage_count(at_ms(1788220800000), 3)");
-        assert_true(read <= 60);
+    int64_t rounds = 1;
+    while (count("SELECT storage_count(at_ms(1788220800000), 3)::integer"))
         rounds++;
-    }
-    samples = count("SELECT sum(samples) FROM storage_use");
     assert_true(rounds > 3);
-    assert_int_equal(samples, 3 * 60 * 24 * 60);
+    assert_int_equal(count("SELECT sum(samples) FROM storage_use"), 3 * 60 * 24 * 60);
 }
 
 static struct storage_figures figures_at(int64_t now_ms, int64_t limit, int64_t free)
@@ -622,7 +621,7 @@ int main(void)
         T(devices_are_listed_by_what_they_take),
         T(a_device_tells_its_series),
         T(large_partitions_are_read_once_and_dropped_ones_forgotten),
-        T(counting_reads_no_more_than_its_budget),
+        T(counting_goes_in_small_parts),
         T(the_forecast_is_unknown_for_an_hour_and_then_meets_the_limit),
         T(texts_and_timeline_count_as_measured),
         T(the_report_has_it_all),
