@@ -12,6 +12,7 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { attach_live } from './live.mjs';
 import { label_routes, Labels } from './labels.mjs';
+import { storage_routes, Storage } from './storage.mjs';
 import { models } from './models.mjs';
 import { World } from './world.mjs';
 
@@ -47,6 +48,7 @@ function routes(world, state) {
   const newest = (list, q) => page(list.slice(-Number(q.get('limit') ?? 100)).reverse());
   return [
     ...label_routes(state.labels, device, Problem),
+    ...storage_routes(state.storage, device, Problem),
     ['GET', /^\/session$/, () => session()],
     [
       'DELETE',
@@ -273,6 +275,7 @@ export async function mock_start({ port = 0, devices = 10 } = {}) {
       broker_dropped_at: null,
     },
     labels: new Labels(world),
+    storage: new Storage(world),
     users: [
       { username: 'admin', role: 'admin' },
       { username: 'olga', role: 'operator' },

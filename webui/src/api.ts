@@ -32,6 +32,13 @@ import type {
   Token,
   User,
 } from './types';
+import type {
+  RetentionDays,
+  RetentionRule,
+  RetentionRuleEdit,
+  StorageDevice,
+  StorageReport,
+} from './storage';
 
 export class ApiError extends Error {
   readonly code: string;
@@ -220,6 +227,19 @@ export const api = {
 
   models: () => request<{ objects: ModelObject[] }>('GET', '/models'),
   connect: () => request<Connect>('GET', '/connect'),
+
+  storage: () => request<StorageReport>('GET', '/storage'),
+  storage_devices: (limit: number) =>
+    request<Page<StorageDevice>>('GET', `/storage/devices${query({ sort: '-bytes', limit })}`),
+  device_storage: (endpoint: string) =>
+    request<StorageDevice>('GET', `${device(endpoint)}/storage${query({ limit: 1 })}`),
+  class_put: (name: string, days: RetentionDays) =>
+    request<RetentionDays>('PUT', `/storage/classes/${encodeURIComponent(name)}`, days),
+  class_remove: (name: string) =>
+    request<null>('DELETE', `/storage/classes/${encodeURIComponent(name)}`),
+  rules: () => request<Page<RetentionRule>>('GET', '/storage/rules'),
+  rule_add: (rule: RetentionRuleEdit) => request<RetentionRule>('POST', '/storage/rules', rule),
+  rule_remove: (id: number) => request<null>('DELETE', `/storage/rules/${id}`),
 
   users: () => request<Page<User>>('GET', '/users'),
   user_add: (username: string, role: Role, password: string) =>

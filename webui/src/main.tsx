@@ -6,6 +6,7 @@ import './css/parts.css';
 import './css/device.css';
 import './css/labels.css';
 import './css/pages.css';
+import './css/storage.css';
 import { route_start } from './route';
 import { session_start } from './store/session';
 import { ui_start } from './store/ui';

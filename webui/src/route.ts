@@ -9,6 +9,7 @@ export type Route =
   | { page: 'device'; endpoint: string }
   | { page: 'groups' }
   | { page: 'timeline' }
+  | { page: 'storage' }
   | { page: 'audit' }
   | { page: 'connect' }
   | { page: 'admin' }
@@ -67,7 +68,7 @@ export function route_parse(path: string): Route {
   const parts = path.split('/').filter(Boolean);
   if (parts.length === 0) return { page: 'fleet' };
   if (parts.length === 1) {
-    for (const page of ['groups', 'timeline', 'audit', 'connect', 'admin'] as const)
+    for (const page of ['groups', 'timeline', 'storage', 'audit', 'connect', 'admin'] as const)
       if (parts[0] === page) return { page };
     if (parts[0] === 'devices') return { page: 'fleet' };
   }

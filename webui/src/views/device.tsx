@@ -24,6 +24,7 @@ import { DeviceAccess } from './credentials';
 import { DeviceChart } from './device_chart';
 import { DeviceCommands, DeviceTimeline } from './device_log';
 import { DeviceLabels } from './device_labels';
+import { DeviceStorageLine } from './storage';
 import { Lwm2mFacts, Lwm2mTree } from './device_lwm2m';
 import { MetricTree, RebirthButton, SparkplugFacts } from './device_sparkplug';
 
@@ -121,6 +122,7 @@ function Hero({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
       <Evidence d={d} detail={detail} />
       <Identity d={d} />
       <DeviceLabels endpoint={d.endpoint} />
+      <DeviceStorageLine endpoint={d.endpoint} />
       {sure && (
         <Confirm
           title={`Forget ${d.endpoint}?`}

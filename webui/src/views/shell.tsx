@@ -18,6 +18,7 @@ import { DevicePage } from './device';
 import { FleetPage } from './fleet';
 import { GroupsPage } from './groups';
 import { Login } from './login';
+import { StorageNote, StoragePage } from './storage';
 import { TimelinePage } from './timeline';
 
 const NEXT_THEME: Record<Theme, Theme> = { auto: 'light', light: 'dark', dark: 'auto' };
@@ -128,6 +129,7 @@ function Nav() {
       {link('/', 'Fleet', page === 'fleet' || page === 'device')}
       {link('/groups', 'Groups', page === 'groups')}
       {link('/timeline', 'Timeline', page === 'timeline')}
+      {link('/storage', 'Storage', page === 'storage')}
       {may_admin.value && link('/audit', 'Audit', page === 'audit')}
       {link('/connect', 'Connect', page === 'connect')}
       {link('/admin', may_admin.value ? 'Admin' : 'Account', page === 'admin')}
@@ -201,6 +203,8 @@ function Page() {
       return <AuditPage />;
     case 'timeline':
       return <TimelinePage />;
+    case 'storage':
+      return <StoragePage />;
     case 'connect':
       return <ConnectPage />;
     case 'admin':
@@ -245,6 +249,7 @@ function Inside() {
       </a>
       <Top />
       <PartsNote />
+      {r.page === 'fleet' && <StorageNote />}
       <main id="main" tabIndex={-1}>
         <Page />
       </main>
