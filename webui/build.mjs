@@ -4,15 +4,17 @@
 //
 //   node build.mjs            production build
 //   node build.mjs --dev      not minified, with source maps
+//   node build.mjs --out DIR  elsewhere than in dist/
 
 import { build } from 'esbuild';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = join(here, 'dist');
+const at = process.argv.indexOf('--out');
+const out = at > 0 ? resolve(process.argv[at + 1]) : join(here, 'dist');
 const dev = process.argv.includes('--dev');
 
 async function bundle() {
@@ -28,7 +30,7 @@ async function bundle() {
     sourcemap: dev ? 'inline' : false,
     legalComments: 'none',
     entryNames: 'assets/[name]-[hash]',
-    outdir: 'dist',
+    outdir: out,
     metafile: true,
     write: false,
     logLevel: 'warning',

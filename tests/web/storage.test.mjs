@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -36,18 +38,21 @@ test('days are checked before they are sent', () => {
 // ---- in the browser
 
 let browser;
+let dist;
 let mock;
 
 before(async () => {
-  await promisify(execFile)(process.execPath, [join(webui, 'build.mjs')]);
+  dist = await mkdtemp(join(tmpdir(), 'braid-dist-')); // others build into webui/dist meanwhile
+  await promisify(execFile)(process.execPath, [join(webui, 'build.mjs'), '--out', dist]);
   const { mock_start } = await import(pathToFileURL(join(webui, 'mock', 'server.mjs')));
-  mock = await mock_start({ devices: 30 });
+  mock = await mock_start({ devices: 30, dist });
   browser = await browser_start();
 });
 
 after(async () => {
   await browser?.close();
   await mock?.close();
+  if (dist) await rm(dist, { recursive: true });
 });
 
 async function open(t, options = {}) {

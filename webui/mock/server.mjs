@@ -16,7 +16,7 @@ import { storage_routes, Storage } from './storage.mjs';
 import { models } from './models.mjs';
 import { World } from './world.mjs';
 
-const dist = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
+const DIST = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist');
 export const CSP =
   "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
   "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
@@ -244,7 +244,7 @@ async function api(req, res, url, table) {
   throw new Problem(404, 'not_found', `There is no ${req.method} ${url.pathname}.`);
 }
 
-async function file(res, pathname) {
+async function file(res, dist, pathname) {
   const wanted = normalize(pathname).replace(/^(\.\.[/\\])+/, '');
   let name =
     extname(wanted) && /^\/(assets\/|icon\.svg|index\.html)/.test(wanted) ? wanted : '/index.html';
@@ -260,7 +260,7 @@ async function file(res, pathname) {
 }
 
 /** mock_start listens on 127.0.0.1 and resolves to { url, world, state, live, close }. */
-export async function mock_start({ port = 0, devices = 10 } = {}) {
+export async function mock_start({ port = 0, devices = 10, dist = DIST } = {}) {
   const world = new World(devices);
   const state = {
     role: 'admin',
@@ -290,7 +290,7 @@ export async function mock_start({ port = 0, devices = 10 } = {}) {
     res.setHeader('X-Content-Type-Options', 'nosniff');
     const work = url.pathname.startsWith('/api/')
       ? api(req, res, url, table)
-      : file(res, url.pathname);
+      : file(res, dist, url.pathname);
     work.catch((e) =>
       json(
         res,
