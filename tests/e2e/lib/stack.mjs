@@ -305,6 +305,7 @@ class Stack {
     const { tls, tlsPassword, plain, websocket } = this.ports;
     run(path.join(compose, 'make-broker'),
       [this.dir, '127.0.0.1', tls, tlsPassword, plain, websocket].map(String));
+    fs.appendFileSync(path.join(this.dir, 'mosquitto.conf'), `\n${this.options.broker ?? ''}`);
     this.broker = new Part(this, 'broker', {
       command: () => [path.join(this.dir, 'start-broker')],
       isReady: async () => (await portOpen(tls)) && (await portOpen(plain)),
@@ -579,6 +580,7 @@ export async function startStack(options = {}) {
 //   sim       {args, env, dialect, tag, interval, history: true (24 h first)} for it
 //   config    settings of braidd beside or instead of the usual ones, {'log.level': 'debug'}
 //   env       environment of braidd
+//   broker    lines for the broker's settings, 'sys_interval 1\n'; the last of two counts
 //   postgres  lines for postgresql.conf (a benchmark wants fsync = on)
 //   server    false: neither braidd nor the simulator is started yet (stack.server.start())
 export function withStack(name, options, define) {
