@@ -58,7 +58,8 @@ void mailbox_free(struct mailbox *b)
 
 enum full_policy { REFUSE, WAIT, EXCEED };
 
-static enum err put(struct mailbox *b, struct mail *m, enum full_policy policy)
+static enum err put(struct mailbox *b, struct mail *first, struct mail *last, size_t n,
+                    enum full_policy policy)
 {
     enum err e = ERR_OK;
     pthread_mutex_lock(&b->lock);
@@ -69,11 +70,12 @@ static enum err put(struct mailbox *b, struct mail *m, enum full_policy policy)
     } else if (policy == REFUSE && b->n >= b->limit) {
         e = ERR_FULL;
     } else {
-        m->next = NULL;
-        *b->end = m;
-        b->end = &m->next;
-        if (b->n++ == 0)
+        last->next = NULL;
+        if (!b->first)
             pthread_cond_signal(&b->arrived);
+        *b->end = first;
+        b->end = &last->next;
+        b->n += n;
     }
     pthread_mutex_unlock(&b->lock);
     return e;
@@ -81,17 +83,22 @@ static enum err put(struct mailbox *b, struct mail *m, enum full_policy policy)
 
 enum err mailbox_try_put(struct mailbox *b, struct mail *m)
 {
-    return put(b, m, REFUSE);
+    return put(b, m, m, 1, REFUSE);
 }
 
 enum err mailbox_put(struct mailbox *b, struct mail *m)
 {
-    return put(b, m, WAIT);
+    return put(b, m, m, 1, WAIT);
+}
+
+enum err mailbox_put_chain(struct mailbox *b, struct mail *first, struct mail *last, size_t n)
+{
+    return put(b, first, last, n, WAIT);
 }
 
 enum err mailbox_force_put(struct mailbox *b, struct mail *m)
 {
-    return put(b, m, EXCEED);
+    return put(b, m, m, 1, EXCEED);
 }
 
 struct mail *mailbox_take(struct mailbox *b, uint64_t deadline_ms, bool *closed)

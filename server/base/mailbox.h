@@ -31,6 +31,10 @@ void mailbox_free(struct mailbox *b);
 MUST_CHECK enum err mailbox_try_put(struct mailbox *b, struct mail *m);
 /* mailbox_put waits while the box is full (back-pressure); ERR_CLOSED when it closes. */
 MUST_CHECK enum err mailbox_put(struct mailbox *b, struct mail *m);
+/* mailbox_put_chain puts `n` messages linked from `first` to `last` at once, and waits like
+ * mailbox_put (the box may then hold up to n-1 more than its limit). */
+MUST_CHECK enum err mailbox_put_chain(struct mailbox *b, struct mail *first, struct mail *last,
+                                      size_t n);
 /* mailbox_force_put ignores the limit: for the few messages that end something. */
 MUST_CHECK enum err mailbox_force_put(struct mailbox *b, struct mail *m);
 

@@ -57,15 +57,18 @@ struct letter {
     enum letter_kind kind;
 };
 
+struct slab; /* letters.c */
+
 struct letter_mqtt {
     struct letter letter;
+    struct slab *slab; /* the memory it lies in, with its neighbours of the same wake-up */
     enum session session;
     bool drained; /* queued by the broker while we were away */
     bool too_big; /* payload left out */
     uint64_t arrived_us;
     struct moment at;
     int64_t away_from_ms;      /* drained: we were away between these */
-    struct str topic, payload; /* behind this struct, one allocation */
+    struct str topic, payload; /* behind this struct */
 };
 
 struct letter_broker {
@@ -300,6 +303,7 @@ struct engine {
     _Atomic uint32_t next_series;
     struct spb_host host;
     pthread_mutex_t host_lock;
+    struct gather *gathered[2]; /* per session, of all shards */
     struct mqtt *sp, *lw;
     struct publisher *publisher;   /* LwM2M session for acks made on the writer's thread */
     _Atomic bool sp_seen, lw_seen; /* connected at least once */
@@ -342,6 +346,18 @@ void flow_json(struct engine *e, struct json_out *j);
 
 /* letters.c */
 void letter_free(struct letter *l);
+/* Messages of one session for one shard, gathered until they go together: one allocation and one
+ * turn of the lock for all that a wake-up brought.  Belongs to the session's thread. */
+struct gather {
+    struct slab *slab;
+    struct mail *first, *last;
+    size_t n, next_size;
+};
+/* gather_add makes room for a letter with `extra` bytes behind it, zeroed and in the chain; NULL
+ * without memory.  gather_send hands all over, waiting while the shard's mailbox is full;
+ * ERR_CLOSED drops them.  *n (may be NULL) says how many they were. */
+struct letter_mqtt *gather_add(struct gather *g, size_t extra);
+MUST_CHECK enum err gather_send(struct gather *g, struct mailbox *to, size_t *n);
 struct ask *ask_new(enum ask_kind kind, struct str endpoint);
 void ask_unref(struct ask *a);
 void ask_answer(struct ask *a,

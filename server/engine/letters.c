@@ -89,10 +89,78 @@ enum err ask_wait(struct ask *a, uint32_t wait_ms)
     return e;
 }
 
+/* ---- messages ---- */
+
+#define SLAB_MIN ((size_t)2 << 10)
+#define SLAB_MAX ((size_t)64 << 10)
+
+/* Filled by one thread, handed over whole, and from then on only touched by the receiver: no lock
+ * and no atomic count. */
+struct slab {
+    size_t used, size;
+    uint32_t letters; /* not yet freed */
+    _Alignas(16) char bytes[];
+};
+
+static struct slab *slab_new(size_t size)
+{
+    struct slab *s = malloc(sizeof *s + size);
+    if (s)
+        *s = (struct slab){.size = size};
+    return s;
+}
+
+struct letter_mqtt *gather_add(struct gather *g, size_t extra)
+{
+    size_t need = (sizeof(struct letter_mqtt) + extra + 15) & ~(size_t)15;
+    if (!g->slab || g->slab->size - g->slab->used < need) {
+        size_t size = g->slab ? SLAB_MAX : g->next_size; /* more than last time: many */
+        if (size < SLAB_MIN)
+            size = SLAB_MIN;
+        struct slab *s = slab_new(size > need ? size : need);
+        if (!s)
+            return NULL;
+        g->slab = s; /* the full one belongs to its letters */
+    }
+    struct letter_mqtt *l = (struct letter_mqtt *)(g->slab->bytes + g->slab->used);
+    *l = (struct letter_mqtt){.letter.kind = LETTER_MQTT, .slab = g->slab};
+    g->slab->used += need;
+    g->slab->letters++;
+    if (g->last)
+        g->last->next = &l->letter.mail;
+    else
+        g->first = &l->letter.mail;
+    g->last = &l->letter.mail;
+    g->n++;
+    return l;
+}
+
+enum err gather_send(struct gather *g, struct mailbox *to, size_t *n)
+{
+    struct gather sent = *g;
+    size_t used = sent.slab ? sent.slab->used : 0;
+    *g = (struct gather){.next_size = used < SLAB_MAX / 2 ? 2 * used : SLAB_MAX};
+    if (n)
+        *n = sent.n;
+    if (!sent.n)
+        return ERR_OK;
+    enum err e = mailbox_put_chain(to, sent.first, sent.last, sent.n);
+    for (struct mail *m = e ? sent.first : NULL, *next; m; m = next) {
+        next = m->next;
+        letter_free((struct letter *)m);
+    }
+    return e;
+}
+
 void letter_free(struct letter *l)
 {
-    if (l->kind == LETTER_ASK)
+    if (l->kind == LETTER_ASK) {
         ask_answer((struct ask *)l, ERR_CLOSED);
-    else
+    } else if (l->kind == LETTER_MQTT) {
+        struct slab *s = ((struct letter_mqtt *)l)->slab;
+        if (--s->letters == 0)
+            free(s);
+    } else {
         free(l);
+    }
 }

@@ -3,7 +3,8 @@
  * Sparkplug host session: clean, STATE will and birth, QoS 0/1 telemetry; not read while samples
  * can be stored nowhere (flow.c).
  * LwM2M session: persistent, No Local; always read.
- * When a shard is full the session's thread waits, the broker keeps the rest. */
+ * Messages of one wake-up travel together.  When a shard is full the session's thread waits, the
+ * broker keeps the rest. */
 #include "engine/engine_int.h"
 
 #include "base/log.h"
@@ -64,33 +65,39 @@ static void handle_state(struct engine *e, struct mqtt *m, const struct mqtt_mes
         publish_birth(e, m);
 }
 
-static struct letter_mqtt *copy_message(const struct mqtt_message *msg, enum session session)
+static bool copy_message(struct engine *e, struct gather *g, const struct mqtt_message *msg,
+                         enum session session)
 {
     bool too_big = msg->payload.n > PAYLOAD_MAX;
     size_t payload_n = too_big ? 0 : msg->payload.n;
-    struct letter_mqtt *l = malloc(sizeof *l + msg->topic.n + payload_n);
+    struct letter_mqtt *l = gather_add(g, msg->topic.n + payload_n);
     if (!l)
-        return NULL;
-    *l = (struct letter_mqtt){.session = session, .too_big = too_big};
-    l->letter.kind = LETTER_MQTT;
+        return false;
     char *at = (char *)(l + 1);
     memcpy(at, msg->topic.p, msg->topic.n);
-    l->topic = str_make(at, msg->topic.n);
     if (payload_n)
         memcpy(at + msg->topic.n, msg->payload.p, payload_n);
+    l->session = session;
+    l->too_big = too_big;
+    l->topic = str_make(at, msg->topic.n);
     l->payload = str_make(at + msg->topic.n, payload_n);
     l->arrived_us = clock_mono_us();
     l->at = clock_now();
-    return l;
+    if (session == SESSION_LWM2M && atomic_load(&e->lw_draining)) {
+        l->drained = true;
+        l->away_from_ms = atomic_load(&e->lw_away_from_ms);
+    }
+    return true;
 }
 
-static void deliver(struct engine *e, struct letter_mqtt *l, struct str name)
+static void send_gathered(struct engine *e, enum session session, unsigned shard)
 {
-    if (mailbox_put(shard_of(e, name)->box, &l->letter.mail)) {
-        metric_add(e->metrics, M_DROP_MAILBOX, 1);
-        free(l);
-    }
+    size_t n;
+    if (gather_send(&e->gathered[session][shard], e->shards[shard].box, &n))
+        metric_add(e->metrics, M_DROP_MAILBOX, (int64_t)n);
 }
+
+#define GATHER_MAX 1000 /* messages: a shard may begin with them while more is read */
 
 static void on_message(struct engine *e, const struct mqtt_message *msg, enum session session)
 {
@@ -103,16 +110,31 @@ static void on_message(struct engine *e, const struct mqtt_message *msg, enum se
         metric_add(e->metrics, M_BAD_TOPIC, 1);
         return;
     }
-    struct letter_mqtt *l = copy_message(msg, session);
-    if (!l) {
+    unsigned shard = shard_of(e, name)->index;
+    struct gather *g = &e->gathered[session][shard];
+    if (!copy_message(e, g, msg, session))
         metric_add(e->metrics, M_DROP_MAILBOX, 1);
-        return;
-    }
-    if (session == SESSION_LWM2M && atomic_load(&e->lw_draining)) {
-        l->drained = true;
-        l->away_from_ms = atomic_load(&e->lw_away_from_ms);
-    }
-    deliver(e, l, name);
+    else if (g->n >= GATHER_MAX)
+        send_gathered(e, session, shard);
+}
+
+static void send_all_gathered(struct engine *e, enum session session)
+{
+    for (unsigned i = 0; i < e->n_shards; i++)
+        if (e->gathered[session][i].n)
+            send_gathered(e, session, i);
+}
+
+static void sp_drained(void *ctx, struct mqtt *m)
+{
+    (void)m;
+    send_all_gathered(ctx, SESSION_SPARKPLUG);
+}
+
+static void lw_drained(void *ctx, struct mqtt *m)
+{
+    (void)m;
+    send_all_gathered(ctx, SESSION_LWM2M);
 }
 
 /* ---- Sparkplug session ---- */
@@ -170,7 +192,7 @@ static void sp_connected(void *ctx, struct mqtt *m, bool session_present)
 static void sp_disconnected(void *ctx, struct mqtt *m, const char *why)
 {
     struct engine *e = ctx;
-    (void)m;
+    sp_drained(e, m); /* what came before */
     metric_set(e->metrics, M_BROKER_SP_UP, 0);
     atomic_store(&e->sp_since_ms, clock_utc_ms());
     tell_shards(e, SESSION_SPARKPLUG, false, false);
@@ -254,7 +276,7 @@ static void forget_pubacks(struct engine *e)
 static void lw_disconnected(void *ctx, struct mqtt *m, const char *why)
 {
     struct engine *e = ctx;
-    (void)m;
+    lw_drained(e, m); /* what came before */
     metric_set(e->metrics, M_BROKER_LW_UP, 0);
     atomic_store(&e->lw_hears_since, 0);
     forget_pubacks(e);
@@ -269,7 +291,6 @@ static void lw_disconnected(void *ctx, struct mqtt *m, const char *why)
 static void lw_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg)
 {
     struct engine *e = ctx;
-    (void)m;
     if (str_starts(msg->topic, "$SYS/")) {
         flow_sys(e, msg->topic, msg->payload);
         return;
@@ -281,6 +302,7 @@ static void lw_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg
     uint64_t serial;
     if (str_to_u64(msg->payload, &serial) || serial != atomic_load(&e->drain_serial))
         return;
+    lw_drained(e, m);
     atomic_store(&e->lw_draining, false);
     atomic_store(&e->lw_hears_since, clock_mono_ms());
 }
@@ -363,17 +385,22 @@ enum err sessions_start(struct engine *e)
     lw.key_file = c->mqtt_lw_key_file;
     lw.clean_start = false;
     lw.session_expiry_s = (uint32_t)c->mqtt_session_expiry_s;
+    for (int i = 0; i < 2; i++)
+        if (!(e->gathered[i] = calloc(e->n_shards, sizeof *e->gathered[i])))
+            return ERR_NOMEM;
     const struct mqtt_handler sp_handler = {.ctx = e,
                                             .will = sp_will,
                                             .connected = sp_connected,
                                             .disconnected = sp_disconnected,
                                             .message = sp_message,
+                                            .drained = sp_drained,
                                             .may_read = flow_may_read};
     const struct mqtt_handler lw_handler = {.ctx = e,
                                             .connected = lw_connected,
                                             .disconnected = lw_disconnected,
                                             .message = lw_message,
-                                            .acked = lw_acked};
+                                            .acked = lw_acked,
+                                            .drained = lw_drained};
     enum err err = mqtt_start(&lw, &lw_handler, &e->lw);
     if (err)
         return err;
@@ -404,5 +431,9 @@ void sessions_free(struct engine *e)
     mqtt_free(e->sp);
     mqtt_free(e->lw);
     e->sp = e->lw = NULL;
+    for (int i = 0; i < 2; i++) {
+        free(e->gathered[i]);
+        e->gathered[i] = NULL;
+    }
     forget_pubacks(e);
 }

@@ -161,7 +161,7 @@ static void unpark(struct shard *s, bool end)
         s->now = clock_now();
         handle_mqtt(s, m);
         arena_reset(&s->scratch);
-        free(m);
+        letter_free(&m->letter);
     }
 }
 

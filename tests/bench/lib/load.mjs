@@ -156,7 +156,7 @@ export async function storedUntil(stack, goal, patience = 5000) {
     if (n >= goal) return now;
     if (n !== last) [last, since] = [n, now];
     if (now - since > patience) return null;
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
 

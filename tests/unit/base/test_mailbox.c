@@ -104,6 +104,30 @@ static void waiting_senders_lose_nothing(void **state)
     mailbox_free(b);
 }
 
+static void a_chain_arrives_whole_and_counts_as_many(void **state)
+{
+    struct mailbox *b = mailbox_new(2);
+    struct note notes[5];
+    bool closed = false;
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        notes[i] = (struct note){.number = i};
+    for (int i = 0; i < 3; i++)
+        notes[i].mail.next = &notes[i + 1].mail;
+    assert_int_equal(mailbox_put_chain(b, &notes[0].mail, &notes[3].mail, 4), ERR_OK);
+    assert_int_equal(mailbox_depth(b), 4);
+    assert_int_equal(mailbox_try_put(b, &notes[4].mail), ERR_FULL);
+    assert_int_equal(mailbox_force_put(b, &notes[4].mail), ERR_OK);
+    struct mail *m = mailbox_take(b, 0, &closed);
+    for (int i = 0; i < 5; i++, m = m->next)
+        assert_int_equal(((struct note *)m)->number, i);
+    assert_null(m);
+    assert_int_equal(mailbox_depth(b), 0);
+    mailbox_close(b);
+    assert_int_equal(mailbox_put_chain(b, &notes[0].mail, &notes[0].mail, 1), ERR_CLOSED);
+    mailbox_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +135,7 @@ int main(void)
         cmocka_unit_test(taking_ends_at_the_deadline),
         cmocka_unit_test(a_closed_box_gives_what_it_has_and_takes_nothing),
         cmocka_unit_test(waiting_senders_lose_nothing),
+        cmocka_unit_test(a_chain_arrives_whole_and_counts_as_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

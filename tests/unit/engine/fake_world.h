@@ -98,8 +98,10 @@ static void echo_state(struct mqtt *m)
     pthread_mutex_unlock(&world.lock);
     struct str payload = str_of(text), topic = str_cut(&payload, ' ');
     const struct mqtt_message msg = {topic, payload, false, false, 1};
-    if (payload.p)
+    if (payload.p) {
         m->handler.message(m->handler.ctx, m, &msg);
+        m->handler.drained(m->handler.ctx, m);
+    }
 }
 
 void mqtt_close(struct mqtt *m, uint32_t flush_ms)
@@ -284,6 +286,7 @@ static void world_say(struct mqtt *m, const char *topic, const char *payload, bo
 {
     struct mqtt_message msg = {str_of(topic), str_of(payload), retained, false, 1};
     m->handler.message(m->handler.ctx, m, &msg);
+    m->handler.drained(m->handler.ctx, m);
 }
 
 /* The first kept text that holds `part`; NULL. */
