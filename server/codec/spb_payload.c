@@ -1,4 +1,5 @@
-/* spb_payload.c - reads Sparkplug B payloads: scan, unpack into the arena, flatten.
+/* spb_payload.c - reads Sparkplug B payloads: opens envelopes, and what spb_read leaves to
+ * protobuf-c.
  *
  * protobuf-c gets an allocator over the arena, so an unpacked message is never freed by itself;
  * whatever fails half way dies with the arena. */
@@ -17,18 +18,16 @@ static void pb_free(void *ctx, void *p)
     (void)p;
 }
 
-static enum err unpack(struct arena *a, struct str bytes, Braid__Sparkplug__Payload **out)
+enum err spb_unpack_value(struct arena *a, struct str bytes, struct spb_metric *m)
 {
     ProtobufCAllocator from_arena = {.alloc = pb_alloc, .free = pb_free, .allocator_data = a};
-    enum err e = spb_scan(bytes);
-    if (e)
-        return e;
-    Braid__Sparkplug__Payload *p =
-        braid__sparkplug__payload__unpack(&from_arena, bytes.n, (const uint8_t *)bytes.p);
-    if (!p)
-        return a->failed ? ERR_NOMEM : ERR_INVALID;
-    *out = p;
-    return ERR_OK;
+    const uint8_t *p = (const uint8_t *)bytes.p;
+    m->message = m->wire == SPB_W_DATASET
+                     ? (void *)braid__sparkplug__data_set__unpack(&from_arena, bytes.n, p)
+                     : (void *)braid__sparkplug__template__unpack(&from_arena, bytes.n, p);
+    if (m->message)
+        return ERR_OK;
+    return a->failed ? ERR_NOMEM : ERR_INVALID;
 }
 
 #define VALUE(x) BRAID__SPARKPLUG__METRIC__VALUE_##x
@@ -122,66 +121,49 @@ void spb_metric_of(const Braid__Sparkplug__Metric *in, struct spb_metric *out)
             property(p->keys[i], p->values[i], out);
 }
 
-static bool is_compressed(const Braid__Sparkplug__Payload *p)
+static bool is_compressed(const struct spb_envelope *v)
 {
-    return p->uuid && strcmp(p->uuid, COMPRESSED) == 0 && p->has_body;
+    return str_is(v->uuid, COMPRESSED) && v->body.p;
 }
 
 /* The envelope of sparkplug-client carries neither seq nor timestamp, that of Tahu repeats them:
  * what the inner payload says wins. */
-static enum err open_envelope(struct arena *a, Braid__Sparkplug__Payload **p)
+static enum err open_envelope(struct arena *a, struct str body, struct spb_payload *p)
 {
-    const Braid__Sparkplug__Payload *outer = *p;
-    Braid__Sparkplug__Payload *inner;
+    struct spb_payload inner;
+    struct spb_envelope second;
     struct str bytes;
-    struct str body = {(const char *)outer->body.data, outer->body.len};
     enum err e = spb_inflate(a, body, SPB_MAX_PAYLOAD, &bytes);
     if (e)
         return e;
-    e = unpack(a, bytes, &inner);
+    e = spb_read(a, bytes, &inner, &second);
     if (e)
         return e;
-    if (is_compressed(inner))
+    if (is_compressed(&second))
         return ERR_DEPTH;
-    if (!inner->has_seq && outer->has_seq) {
-        inner->has_seq = 1;
-        inner->seq = outer->seq;
+    if (!inner.has_seq) {
+        inner.has_seq = p->has_seq;
+        inner.seq = p->seq;
     }
-    if (!inner->has_timestamp && outer->has_timestamp) {
-        inner->has_timestamp = 1;
-        inner->timestamp = outer->timestamp;
+    if (!inner.has_timestamp) {
+        inner.has_timestamp = p->has_timestamp;
+        inner.timestamp = p->timestamp;
     }
+    inner.was_compressed = true;
     *p = inner;
     return ERR_OK;
 }
 
 enum err spb_decode(struct arena *a, struct str bytes, struct spb_payload *out)
 {
-    Braid__Sparkplug__Payload *p;
+    struct spb_payload p;
+    struct spb_envelope envelope;
     if (bytes.n > SPB_MAX_PAYLOAD)
         return ERR_TOOBIG;
-    enum err e = unpack(a, bytes, &p);
-    if (e)
-        return e;
-    bool compressed = is_compressed(p);
-    if (compressed) {
-        e = open_envelope(a, &p);
-        if (e)
-            return e;
-    }
-    struct spb_metric *metrics = arena_calloc(a, p->n_metrics, sizeof *metrics);
-    if (!metrics)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < p->n_metrics; i++)
-        spb_metric_of(p->metrics[i], &metrics[i]);
-    *out = (struct spb_payload){
-        .has_timestamp = p->has_timestamp != 0,
-        .timestamp = p->timestamp,
-        .has_seq = p->has_seq != 0,
-        .seq = p->seq,
-        .metrics = metrics,
-        .n = p->n_metrics,
-        .was_compressed = compressed,
-    };
-    return ERR_OK;
+    enum err e = spb_read(a, bytes, &p, &envelope);
+    if (!e && is_compressed(&envelope))
+        e = open_envelope(a, envelope.body, &p);
+    if (!e)
+        *out = p;
+    return e;
 }

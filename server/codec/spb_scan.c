@@ -1,4 +1,4 @@
-/* spb_scan.c - a first walk over protobuf bytes: may they be unpacked at all?
+/* spb_scan.c - a first walk over the messages inside a metric: may they be unpacked at all?
  *
  * One table per message tells which fields are text and which are messages; everything else only
  * has to end where the bytes end.  Unknown fields are skipped by their wire type. */
@@ -45,10 +45,6 @@ static const uint8_t shapes[S_COUNT][FIELDS] = {
     [S_PARAMETER] = {[1] = S_TEXT, [8] = S_TEXT},
 };
 
-struct scan {
-    size_t fields, metrics;
-};
-
 static uint64_t read_varint(struct reader *r)
 {
     uint64_t v = 0;
@@ -63,9 +59,11 @@ static uint64_t read_varint(struct reader *r)
     return 0;
 }
 
-static enum err scan_message(struct scan *s, struct str bytes, enum shape shape, unsigned depth);
+static enum err scan_message(struct spb_scan *s, struct str bytes, enum shape shape,
+                             unsigned depth);
 
-static enum err scan_content(struct scan *s, struct str content, enum shape shape, unsigned depth)
+static enum err scan_content(struct spb_scan *s, struct str content, enum shape shape,
+                             unsigned depth)
 {
     if (shape == S_NONE)
         return ERR_OK;
@@ -76,7 +74,7 @@ static enum err scan_content(struct scan *s, struct str content, enum shape shap
     return scan_message(s, content, shape, depth + 1);
 }
 
-static enum err scan_field(struct scan *s, struct reader *r, enum shape shape, unsigned depth)
+static enum err scan_field(struct spb_scan *s, struct reader *r, enum shape shape, unsigned depth)
 {
     uint64_t key = read_varint(r);
     uint64_t number = key >> 3;
@@ -108,7 +106,7 @@ static enum err scan_field(struct scan *s, struct reader *r, enum shape shape, u
     }
 }
 
-static enum err scan_message(struct scan *s, struct str bytes, enum shape shape, unsigned depth)
+static enum err scan_message(struct spb_scan *s, struct str bytes, enum shape shape, unsigned depth)
 {
     struct reader r;
     if (depth > SPB_MAX_DEPTH)
@@ -122,8 +120,7 @@ static enum err scan_message(struct scan *s, struct str bytes, enum shape shape,
     return ERR_OK;
 }
 
-enum err spb_scan(struct str bytes)
+enum err spb_scan_field(struct spb_scan *s, struct str bytes, unsigned number)
 {
-    struct scan s = {0};
-    return scan_message(&s, bytes, S_PAYLOAD, 1);
+    return scan_content(s, bytes, number < FIELDS ? shapes[S_METRIC][number] : S_NONE, 2);
 }

@@ -38,7 +38,7 @@ static void describe_metric(struct arena *a, const struct spb_metric *m, struct 
     if (m->has_quality)
         buf_printf(b, " quality=%d", (int)m->quality);
     if (m->unit.p)
-        buf_printf(b, " unit=%s", m->unit.p);
+        buf_printf(b, " unit=%.*s", STR_ARG(m->unit));
     buf_puts(b, " = ");
     enum err e = spb_value_of(a, m, m->datatype, &v);
     json_out_init(&j, b);
