@@ -24,13 +24,18 @@ void map_fini(struct map *m)
     map_init(m, m->seed);
 }
 
+/* splitmix64 over the number: a few multiplications, and spread enough for linear probing. */
+static uint64_t mix(uint64_t v, uint64_t seed)
+{
+    uint64_t z = (v ^ seed) + 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
 static uint64_t hash_key(const struct map *m, struct str key, bool number)
 {
-    if (number) {
-        uint64_t v = key.n;
-        return str_hash(str_make((const char *)&v, sizeof v), m->seed);
-    }
-    return str_hash(key, m->seed);
+    return number ? mix(key.n, m->seed) : str_hash(key, m->seed);
 }
 
 static bool key_matches(const struct map_slot *s, uint64_t hash, struct str key, bool number)

@@ -79,6 +79,14 @@ bool str_utf8_valid(struct str s)
 {
     const uint8_t *p = (const uint8_t *)s.p;
     for (size_t i = 0; i < s.n;) {
+        uint64_t eight;
+        if (s.n - i >= sizeof eight) { /* mostly ASCII: no byte with the top bit, none zero */
+            memcpy(&eight, p + i, sizeof eight);
+            if (!((eight | (eight - 0x0101010101010101u)) & 0x8080808080808080u)) {
+                i += sizeof eight;
+                continue;
+            }
+        }
         size_t n = utf8_sequence(p + i, s.n - i);
         if (!n)
             return false;

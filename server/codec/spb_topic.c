@@ -11,12 +11,17 @@ const char *const spb_kind_words[SPB_KIND_COUNT] = {
     [SPB_DDEATH] = "DDEATH", [SPB_DCMD] = "DCMD",     [SPB_STATE] = "STATE",
 };
 
+static const uint8_t lengths[SPB_KIND_COUNT] = {
+    [SPB_NBIRTH] = 6, [SPB_NDATA] = 5,  [SPB_NDEATH] = 6, [SPB_NCMD] = 4,  [SPB_DBIRTH] = 6,
+    [SPB_DDATA] = 5,  [SPB_DDEATH] = 6, [SPB_DCMD] = 4,   [SPB_STATE] = 5,
+};
+
 enum { LEVELS_MAX = 5 }; /* namespace, group, kind, node, device */
 
 static bool kind_from(struct str word, enum spb_kind *out)
 {
     for (int k = 0; k < SPB_KIND_COUNT; k++)
-        if (str_is(word, spb_kind_words[k])) {
+        if (word.n == lengths[k] && memcmp(word.p, spb_kind_words[k], word.n) == 0) {
             *out = (enum spb_kind)k;
             return true;
         }

@@ -18,8 +18,18 @@ struct device *device_find(struct shard *s, struct str endpoint)
 /* "group/node": group ids hold no '/', so the key is unambiguous. */
 static struct str node_key(char *out, size_t size, struct str group, struct str node)
 {
-    int n = snprintf(out, size, "%.*s/%.*s", STR_ARG(group), STR_ARG(node));
-    return str_make(out, n < (int)size ? (size_t)n : size - 1);
+    size_t n = group.n + 1 + node.n;
+    if (n >= size) {
+        snprintf(out, size, "%.*s/%.*s", STR_ARG(group), STR_ARG(node));
+        return str_make(out, size - 1);
+    }
+    if (group.n)
+        memcpy(out, group.p, group.n);
+    out[group.n] = '/';
+    if (node.n)
+        memcpy(out + group.n + 1, node.p, node.n);
+    out[n] = '\0';
+    return str_make(out, n);
 }
 
 struct device *device_find_node(struct shard *s, struct str group, struct str node)
@@ -254,7 +264,8 @@ void device_heard(struct device *d, bool sparkplug, const char *kind)
     if (sparkplug) {
         e->sp_at_ms = s->now.utc_ms;
         e->sp_mono_ms = stamp_of_life(d);
-        snprintf(e->sp_kind, sizeof e->sp_kind, "%s", kind);
+        if (strcmp(e->sp_kind, kind) != 0)
+            snprintf(e->sp_kind, sizeof e->sp_kind, "%s", kind);
     } else {
         e->lw_at_ms = s->now.utc_ms;
         e->lw_mono_ms = stamp_of_life(d);

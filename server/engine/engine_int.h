@@ -63,6 +63,7 @@ struct letter_mqtt {
     struct letter letter;
     struct slab *slab; /* the memory it lies in, with its neighbours of the same wake-up */
     enum session session;
+    bool first;   /* of those that came together: the shard looks at the clock */
     bool drained; /* queued by the broker while we were away */
     bool too_big; /* payload left out */
     uint64_t arrived_us;
@@ -352,6 +353,8 @@ struct gather {
     struct slab *slab;
     struct mail *first, *last;
     size_t n, next_size;
+    struct moment at; /* of the first: one look at the clock for all */
+    uint64_t arrived_us;
 };
 /* gather_add makes room for a letter with `extra` bytes behind it, zeroed and in the chain; NULL
  * without memory.  gather_send hands all over, waiting while the shard's mailbox is full;

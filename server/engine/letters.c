@@ -123,7 +123,15 @@ struct letter_mqtt *gather_add(struct gather *g, size_t extra)
         g->slab = s; /* the full one belongs to its letters */
     }
     struct letter_mqtt *l = (struct letter_mqtt *)(g->slab->bytes + g->slab->used);
-    *l = (struct letter_mqtt){.letter.kind = LETTER_MQTT, .slab = g->slab};
+    if (!g->n) {
+        g->at = clock_now();
+        g->arrived_us = clock_mono_us();
+    }
+    *l = (struct letter_mqtt){.letter.kind = LETTER_MQTT,
+                              .slab = g->slab,
+                              .first = !g->n,
+                              .at = g->at,
+                              .arrived_us = g->arrived_us};
     g->slab->used += need;
     g->slab->letters++;
     if (g->last)

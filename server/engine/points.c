@@ -246,6 +246,8 @@ struct batch *points_batch(struct shard *s)
     if (!s->batch) {
         s->batch = batch_new();
         s->batch_since_ms = s->now.mono_ms;
+        if (s->batch)
+            s->batch->arrived_us = s->arrived_us;
     }
     if (!s->batch)
         metric_add(s->engine->metrics, M_SAMPLES_REFUSED, 1);
@@ -255,7 +257,7 @@ struct batch *points_batch(struct shard *s)
 static void store_number(struct shard *s, const struct point *p, uint8_t quality, int64_t at_ms,
                          double v)
 {
-    struct sample sample = {p->series, quality, at_ms * 1000, v, s->arrived_us};
+    struct sample sample = {p->series, quality, at_ms * 1000, v};
     for (int attempt = 0; attempt < 2; attempt++) {
         struct batch *b = points_batch(s);
         if (!b)

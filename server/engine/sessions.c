@@ -81,8 +81,6 @@ static bool copy_message(struct engine *e, struct gather *g, const struct mqtt_m
     l->too_big = too_big;
     l->topic = str_make(at, msg->topic.n);
     l->payload = str_make(at + msg->topic.n, payload_n);
-    l->arrived_us = clock_mono_us();
-    l->at = clock_now();
     if (session == SESSION_LWM2M && atomic_load(&e->lw_draining)) {
         l->drained = true;
         l->away_from_ms = atomic_load(&e->lw_away_from_ms);

@@ -4,7 +4,6 @@
 #include "base/log.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define SCRATCH_CHUNK ((size_t)64 << 10)
 #define SCRATCH_LIMIT ((size_t)32 << 20)
@@ -63,6 +62,8 @@ struct shard *shard_of(struct engine *e, struct str name)
 {
     /* "edge~group" names the second of two nodes called edge: same shard as the first */
     struct str identity = name;
+    if (e->n_shards == 1)
+        return e->shards;
     return &e->shards[str_hash(str_cut(&identity, '~'), 0) % e->n_shards];
 }
 
@@ -95,7 +96,8 @@ static void handle_mqtt(struct shard *s, struct letter_mqtt *m)
     s->arrived_us = m->arrived_us;
     s->drained = m->drained;
     s->away_from_ms = m->away_from_ms;
-    histogram_observe_us(s->engine->metrics, H_MAILBOX, clock_mono_us() - m->arrived_us);
+    if (m->first)
+        histogram_observe_us(s->engine->metrics, H_MAILBOX, clock_mono_us() - m->arrived_us);
     if (m->session == SESSION_SPARKPLUG)
         sp_strand_message(s, m);
     else
@@ -122,7 +124,8 @@ static void handle_broker(struct shard *s, const struct letter_broker *b)
 
 static void handle(struct shard *s, struct letter *l)
 {
-    s->now = clock_now();
+    if (l->kind != LETTER_MQTT || ((struct letter_mqtt *)l)->first)
+        s->now = clock_now();
     switch (l->kind) {
     case LETTER_MQTT:
         if (flow_park(s, (struct letter_mqtt *)l))

@@ -15,7 +15,7 @@ bool spb_turn_begin(struct turn *t, struct spb_node *n, const struct spb_payload
                     struct arena *scratch, struct moment now)
 {
     *t = (struct turn){.n = n, .scratch = scratch, .now = now, .payload = p};
-    t->samples = arena_calloc(scratch, p->n, sizeof *t->samples);
+    t->samples = arena_alloc(scratch, p->n * sizeof *t->samples);
     if (!t->samples)
         spb_anomaly(n, ERR_NOMEM, now, "message with %zu metrics", p->n);
     return t->samples != NULL;

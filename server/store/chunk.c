@@ -24,6 +24,7 @@ struct batch *batch_new(void)
         return NULL;
     b->next = NULL;
     b->n = b->n_text = 0;
+    b->arrived_us = 0;
     b->text = NULL;
     b->bytes = NULL;
     b->done = b->last_done = NULL;
@@ -145,18 +146,33 @@ static char *put64(char *p, uint64_t v)
     return put32(put32(p, (uint32_t)(v >> 32)), (uint32_t)v);
 }
 
+#define SAMPLE_ROW   (2 + 4 + 4 + 4 + 8 + 4 + 8 + 4 + 2)
+#define ROWS_AT_ONCE 128
+
 /* series_id int, ts timestamptz, value float8, quality smallint */
-static void put_sample(struct buf *out, const struct sample *s)
+static char *put_sample(char *p, const struct sample *s)
 {
-    char row[2 + 4 + 4 + 4 + 8 + 4 + 8 + 4 + 2], *p = row;
     uint64_t bits;
     memcpy(&bits, &s->value, sizeof bits);
     p = put16(p, 4);
     p = put32(put32(p, 4), s->series);
     p = put64(put32(p, 8), (uint64_t)s->ts_us - (uint64_t)EPOCH_2000_US);
     p = put64(put32(p, 8), bits);
-    p = put16(put32(p, 2), s->quality);
-    buf_put(out, row, sizeof row);
+    return put16(put32(p, 2), s->quality);
+}
+
+static void put_samples(struct buf *out, const struct sample *v, size_t n)
+{
+    char rows[ROWS_AT_ONCE * SAMPLE_ROW];
+    while (n) {
+        size_t some = n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE;
+        char *p = rows;
+        for (size_t i = 0; i < some; i++)
+            p = put_sample(p, &v[i]);
+        buf_put(out, rows, some * SAMPLE_ROW);
+        v += some;
+        n -= some;
+    }
 }
 
 static void put_field(struct buf *out, bool present, const char *p, size_t n)
@@ -209,18 +225,15 @@ bool copy_next(struct str *rows, struct str *row)
 
 /* ---- chunks ---- */
 
-enum err chunk_init(struct chunk *c)
+void chunk_init(struct chunk *c)
 {
-    *c = (struct chunk){.v = malloc(CHUNK_BATCHES * BATCH_SAMPLES * sizeof *c->v)};
+    *c = (struct chunk){.n = 0};
     buf_init(&c->samples, BODY_MAX_BYTES);
     buf_init(&c->texts, BODY_MAX_BYTES);
-    return c->v ? ERR_OK : ERR_NOMEM;
 }
 
 void chunk_fini(struct chunk *c)
 {
-    free(c->v);
-    c->v = NULL;
     buf_fini(&c->samples);
     buf_fini(&c->texts);
 }
@@ -234,38 +247,26 @@ void chunk_reset(struct chunk *c)
 
 enum err chunk_add(struct chunk *c, const struct batch *b)
 {
-    if (c->n + b->n > (size_t)CHUNK_BATCHES * BATCH_SAMPLES)
+    if (c->n + b->n > (size_t)CHUNK_BATCHES_MAX * BATCH_SAMPLES)
         return ERR_TOOBIG;
-    if (b->n)
-        memcpy(c->v + c->n, b->v, b->n * sizeof *b->v);
+    if (b->n && !c->n)
+        copy_head(&c->samples);
+    put_samples(&c->samples, b->v, b->n);
     if (b->n_text && !c->n_text)
         copy_head(&c->texts);
     for (size_t i = 0; i < b->n_text; i++)
         put_text(&c->texts, &b->text[i], b->bytes ? b->bytes + b->text[i].offset : "");
-    if (c->texts.err)
-        return c->texts.err;
+    if (c->samples.err || c->texts.err)
+        return c->samples.err ? c->samples.err : c->texts.err;
     c->n += b->n;
     c->n_text += b->n_text;
     return ERR_OK;
 }
 
-static int by_series_and_time(const void *a, const void *b)
-{
-    const struct sample *x = a, *y = b;
-    if (x->series != y->series)
-        return x->series < y->series ? -1 : 1;
-    return x->ts_us < y->ts_us ? -1 : x->ts_us > y->ts_us;
-}
-
 enum err chunk_seal(struct chunk *c)
 {
-    if (c->n) {
-        qsort(c->v, c->n, sizeof *c->v, by_series_and_time);
-        copy_head(&c->samples);
-        for (size_t i = 0; i < c->n; i++)
-            put_sample(&c->samples, &c->v[i]);
+    if (c->n)
         copy_tail(&c->samples);
-    }
     if (c->n_text)
         copy_tail(&c->texts);
     return c->samples.err ? c->samples.err : c->texts.err;

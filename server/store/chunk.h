@@ -1,15 +1,18 @@
 /* chunk.h - samples on their way into the tables, as finished COPY BINARY bodies.
  *
- * Shards hand over batches; the writer merges a few of them into one chunk, sorted by series and
- * time, and gives it a number.  From then on the chunk is bytes: what COPY sends is what the spool
- * keeps, so replaying needs no second encoding. */
+ * Shards hand over batches; the writer joins a few of them to one chunk and gives it a number.  A
+ * row is built once, as COPY sends it and as the spool keeps it.  Rows stand in the order of their
+ * arrival: landing tables have no index that would thank us for sorting, and packing sorts. */
 #ifndef BRAID_STORE_CHUNK_H
 #define BRAID_STORE_CHUNK_H
 
 #include "base/buf.h"
 #include "store/writer.h"
 
-#define CHUNK_BATCHES 3 /* ~12,000 rows: long enough for COPY, short enough for the state lane */
+/* Rows of one COPY: enough that its commit costs little per row, few enough that the state lane
+ * behind it waits 20 ms.  With much waiting, twice as many. */
+#define CHUNK_BATCHES     5 /* ~20,000 rows */
+#define CHUNK_BATCHES_MAX 10
 
 /* What is stored, borrowed from a chunk or from a spool record. */
 struct chunk_view {
@@ -19,15 +22,14 @@ struct chunk_view {
 };
 
 struct chunk {
-    struct sample *v; /* CHUNK_BATCHES * BATCH_SAMPLES */
     size_t n, n_text;
     struct buf samples, texts;
 };
-MUST_CHECK enum err chunk_init(struct chunk *c);
+void chunk_init(struct chunk *c);
 void chunk_fini(struct chunk *c);
 void chunk_reset(struct chunk *c);
-/* chunk_add copies a batch in (at most CHUNK_BATCHES); chunk_seal sorts and encodes.  Both leave
- * the batch alone.  ERR_NOMEM or ERR_TOOBIG. */
+/* chunk_add appends the rows of a batch (of at most CHUNK_BATCHES_MAX) and leaves it alone;
+ * chunk_seal ends the bodies.  ERR_NOMEM or ERR_TOOBIG. */
 MUST_CHECK enum err chunk_add(struct chunk *c, const struct batch *b);
 MUST_CHECK enum err chunk_seal(struct chunk *c);
 

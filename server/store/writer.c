@@ -42,7 +42,8 @@
 #define BATCHES_LOW      32
 #define GROUP_PUTS       APPLY_PUTS_MAX /* statements of one transaction */
 #define GROUP_SPACING_MS 4              /* so that a busy state lane shares commits */
-#define HOLD_MS          100            /* how long samples wait for company */
+#define CHUNK_DUE        (4 * BATCH_SAMPLES)
+#define HOLD_MS          100 /* how long samples wait for company */
 #define STUCK_MS         100
 #define HOUSEKEEPING_MS  3600000
 #define RECORD_MAX_BYTES ((size_t)256 << 20)
@@ -75,6 +76,8 @@ struct writer {
     size_t n_hand;
     struct landing landing;
     struct chunk chunk;
+    uint64_t arrived_us[CHUNK_BATCHES_MAX]; /* of the batches in `chunk` */
+    size_t n_arrived;
     struct chunk_view view; /* of `chunk`; rows + text_rows > 0: it is in the hand */
     struct batch_done *chunk_done, **chunk_done_end;
     uint64_t writer_id, next_batch_no;
@@ -174,16 +177,17 @@ static void drop_chunk(struct writer *w, enum err result)
     w->chunk_done = NULL;
     w->chunk_done_end = &w->chunk_done;
     w->view = (struct chunk_view){.rows = 0};
+    w->n_arrived = 0;
     chunk_reset(&w->chunk);
     batch_tell(done, result);
 }
 
+/* One observation per batch, of what waited longest in it. */
 static void observe_latency(const struct writer *w)
 {
     uint64_t now = clock_mono_us();
-    for (size_t i = 0; i < w->chunk.n; i++)
-        if (w->chunk.v[i].arrived_us)
-            histogram_observe_us(w->metrics, H_STORE, now - w->chunk.v[i].arrived_us);
+    for (size_t i = 0; i < w->n_arrived; i++)
+        histogram_observe_us(w->metrics, H_STORE, now - w->arrived_us[i]);
 }
 
 static void puts_to_db(struct writer *w)
@@ -386,7 +390,7 @@ static void replay_step(struct writer *w)
 static bool batches_due(const struct writer *w, uint64_t now)
 {
     return w->n_batches && (w->closing || w->n_batches >= CHUNK_BATCHES ||
-                            w->n_samples >= BATCH_SAMPLES || now >= w->oldest_batch_ms + HOLD_MS);
+                            w->n_samples >= CHUNK_DUE || now >= w->oldest_batch_ms + HOLD_MS);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -444,7 +448,8 @@ static struct batch *take_batches(struct writer *w)
     struct batch *first = w->batches, **end = &w->batches;
     if (chunk_in_hand(w) || !batches_due(w, clock_mono_ms()))
         return NULL;
-    for (int i = 0; *end && i < CHUNK_BATCHES; i++) {
+    int most = w->n_batches > 4 * CHUNK_BATCHES ? CHUNK_BATCHES_MAX : CHUNK_BATCHES;
+    for (int i = 0; *end && i < most; i++) {
         w->n_batches--;
         w->n_samples -= (*end)->n + (*end)->n_text;
         end = &(*end)->next;
@@ -464,6 +469,8 @@ static void build_chunk(struct writer *w, struct batch *list)
         next = list->next;
         if (!e)
             e = chunk_add(&w->chunk, list);
+        if (list->arrived_us)
+            w->arrived_us[w->n_arrived++] = list->arrived_us;
         if (list->done) {
             *w->chunk_done_end = list->done;
             w->chunk_done_end = &list->last_done->next;
@@ -628,7 +635,8 @@ static enum err init(struct writer *w, const struct config *c)
     buf_init(&w->scratch, RECORD_MAX_BYTES);
     landing_init(&w->landing, c->history_slot_rows, c->history_slot_s);
     w->conninfo = strdup(c->db_conninfo);
-    enum err e = w->conninfo ? chunk_init(&w->chunk) : ERR_NOMEM;
+    enum err e = w->conninfo ? ERR_OK : ERR_NOMEM;
+    chunk_init(&w->chunk);
     if (!e)
         e = crypto_random(&id, sizeof id);
     w->writer_id = id & INT64_MAX;

@@ -65,7 +65,6 @@ struct sample {
     uint8_t quality;     /* 0 good, 1 bad, 2 stale, 3 null, 4 bad_time, +16 historical */
     int64_t ts_us;       /* UTC microseconds */
     double value;        /* NaN is stored as such */
-    uint64_t arrived_us; /* monotonic, for the latency histogram; 0 = do not count */
 };
 struct text_sample {
     uint32_t series;
@@ -89,6 +88,7 @@ struct batch_done {
 struct batch {
     struct batch *next;
     size_t n, n_text;
+    uint64_t arrived_us; /* monotonic, of its oldest message, for the latency histogram; 0: none */
     struct sample v[BATCH_SAMPLES];
     struct text_sample *text; /* owned, capacity text_cap */
     size_t text_cap;

@@ -714,6 +714,7 @@ static void say_node(bool birth, unsigned seq, int value)
         str_of(birth ? "spBv1.0/g/NBIRTH/dev-1" : "spBv1.0/g/NDATA/dev-1"), buf_view(&b), false,
         false, 0};
     world.sp.handler.message(world.sp.handler.ctx, &world.sp, &msg);
+    world.sp.handler.drained(world.sp.handler.ctx, &world.sp);
     buf_fini(&b);
 }
 
