@@ -104,8 +104,9 @@ test('queries of one device take its name as a quoted value, and long tables end
     assert.doesNotMatch(query.text, /\bpublic\./, query.where);
     const isLong = query.format === 'table' && /ORDER BY/.test(query.text) && !/GROUP BY/.test(query.text);
     assert.ok(!isLong || /LIMIT \d+$/.test(query.text), `${query.where} has no LIMIT`);
-    assert.ok(!/grafana\.(samples|text_samples|timeline)\b/.test(query.text) || /\$__timeFilter\(/.test(query.text),
+    assert.ok(!/grafana\.(text_samples|timeline)\b/.test(query.text) || /\$__timeFilter\(/.test(query.text),
       `${query.where} reads all of history`);
+    assert.doesNotMatch(query.text, /grafana\.samples\b/, `${query.where} unpacks all of history`);
   }
 });
 

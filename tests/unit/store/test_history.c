@@ -21,7 +21,7 @@
 #define T0     (INT64_C(20454) * DAY) /* 2026-01-01 00:00 */
 
 static struct pg_fixture server;
-static struct pg *db, *owner;
+static struct pg *db, *owner, *grafana;
 static struct arena arena;
 static uint64_t seed;
 
@@ -32,13 +32,15 @@ static int start_server(void **state)
     if (!pg_fixture_make(&server) || pg_connect(server.owner, "test", &owner) ||
         store_migrate(owner, server.migrations, &n))
         return -1;
-    return pg_connect(server.app, "test", &db) ? -1 : 0;
+    return pg_connect(server.app, "test", &db) || pg_connect(server.grafana, "test", &grafana) ? -1
+                                                                                               : 0;
 }
 
 static int remove_server(void **state)
 {
     (void)state;
     pg_close(owner);
+    pg_close(grafana);
     pg_close(db);
     pg_fixture_remove(&server);
     return 0;
@@ -217,6 +219,40 @@ static void assert_buckets(const struct points *p, int64_t from_us, int64_t to_u
     history_buckets_free(&b);
 }
 
+/* What dashboards ask gives the buckets that C reads. */
+static void assert_same_in_sql(int64_t from_us, int64_t to_us, int64_t width)
+{
+    char text[400];
+    struct history_buckets b;
+    struct pg_result *rows;
+    assert_int_equal(history_read_buckets(db, (struct history_span){1, from_us, to_us}, width, &b),
+                     ERR_OK);
+    snprintf(text, sizeof text,
+             "SELECT (date_part('epoch', time) * 1000000)::bigint, min, max, avg, n, last FROM "
+             "grafana.buckets('one', 'spb:/a', to_timestamp(%" PRId64 "), to_timestamp(%" PRId64
+             "), %" PRId64 " * interval '1 us')",
+             from_us / 1000000, to_us / 1000000, width);
+    assert_int_equal(pg_exec(grafana, text, NULL, 0, &rows), ERR_OK);
+    size_t k = 0;
+    for (size_t i = 0; i < b.n; i++) {
+        const struct rollup_entry *e = &b.bucket[i].entry;
+        if (!e->n)
+            continue;
+        assert_true(k < pg_rows(rows));
+        assert_int_equal(pg_i64(rows, k, 0), b.start_us + (int64_t)i * width);
+        assert_int_equal(pg_i64(rows, k, 4), e->n);
+        assert_int_equal(pg_null(rows, k, 1), e->n == e->bad);
+        if (e->n > e->bad)
+            assert_true(pg_double(rows, k, 1) == e->lo && pg_double(rows, k, 2) == e->hi &&
+                        fabs(pg_double(rows, k, 3) - e->mean) < 1e-9 &&
+                        pg_double(rows, k, 5) == e->last);
+        k++;
+    }
+    assert_int_equal(k, pg_rows(rows));
+    pg_result_free(rows);
+    history_buckets_free(&b);
+}
+
 static void assert_points(const struct points *p, int64_t from_us, int64_t to_us)
 {
     struct history_points h;
@@ -269,6 +305,8 @@ static void every_sample_counts_once_wherever_it_is(void **state)
         assert_buckets(&all, T0, T0 + 2 * DAY, widths[i]);
         assert_buckets(&all, T0 + 5 * HOUR + 13 * MINUTE, T0 + 33 * HOUR + 1, widths[i]);
         assert_buckets(&all, T0 + 40 * HOUR, T0 + 41 * HOUR, widths[i]);
+        assert_same_in_sql(T0, T0 + 2 * DAY, widths[i]);
+        assert_same_in_sql(T0 + 5 * HOUR + 13 * MINUTE, T0 + 33 * HOUR + 1000000, widths[i]);
     }
     assert_points(&all, T0, T0 + 2 * DAY);
     assert_points(&all, T0 + 5 * HOUR + 1, T0 + 36 * HOUR + 7 * MINUTE);
@@ -319,6 +357,8 @@ static void what_retention_left_is_found(void **state)
     sql("DELETE FROM chunk WHERE start < timestamptz '2026-01-02 00:00Z'");
     assert_buckets(&all, T0, T0 + 2 * DAY, 5 * MINUTE);
     assert_buckets(&all, T0, T0 + 2 * DAY, HOUR);
+    assert_same_in_sql(T0, T0 + 2 * DAY, HOUR);
+    assert_same_in_sql(T0, T0 + 2 * DAY, 5 * MINUTE);
     struct history h;
     struct history_span day = {1, T0, T0 + DAY};
     assert_int_equal(history_read(db, day, 500, &h), ERR_OK); /* no sample, but minutes */
@@ -336,8 +376,10 @@ static void what_retention_left_is_found(void **state)
     sql("TRUNCATE rollup_hour"); /* and the other way round */
     struct points second = part_of(&all, T0 + DAY, T0 + 2 * DAY);
     assert_buckets(&second, T0, T0 + 2 * DAY, 6 * HOUR);
+    assert_same_in_sql(T0, T0 + 2 * DAY, 6 * HOUR);
     sql("TRUNCATE rollup_minute");
     assert_buckets(&second, T0, T0 + 2 * DAY, 6 * HOUR);
+    assert_same_in_sql(T0, T0 + 2 * DAY, 5 * MINUTE);
     assert_buckets(&second, T0, T0 + 2 * DAY, 5 * MINUTE);
 }
 
@@ -450,6 +492,22 @@ static void sql_unpacks_what_c_packs(void **state)
     }
 }
 
+static void widths_of_dashboards_become_whole(void **state)
+{
+    static const char *const widths[][2] = {{"90 seconds", "00:02:00"}, {"1 minute", "00:01:00"},
+                                            {"59 minutes", "00:59:00"}, {"61 minutes", "02:00:00"},
+                                            {"1 day", "24:00:00"},      {"15 seconds", "00:00:15"},
+                                            {"0", "00:00:00.001"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        struct pg_result *r;
+        struct str param = str_of(widths[i][0]);
+        assert_int_equal(pg_exec(db, "SELECT bucket_width($1::interval)", &param, 1, &r), ERR_OK);
+        assert_true(str_is(pg_text(r, 0, 0), widths[i][1]));
+        pg_result_free(r);
+    }
+}
+
 static void what_makes_no_sense_is_an_error_and_the_connection_goes_on(void **state)
 {
     (void)state;
@@ -479,6 +537,7 @@ int main(void)
         TEST(few_samples_come_as_they_are),
         TEST(the_last_sample_before_a_time_is_found),
         TEST(sql_unpacks_what_c_packs),
+        TEST(widths_of_dashboards_become_whole),
         TEST(what_makes_no_sense_is_an_error_and_the_connection_goes_on),
     };
     return cmocka_run_group_tests(tests, start_server, remove_server);

@@ -1,0 +1,164 @@
+-- History for psql and dashboards: a faster unpack, and functions that read a series through its
+-- roll-ups, as the server does (server/store/history.h).
+
+-- Arrays of parameters are expanded once by plpgsql, so one loop beats any query over unnest.
+CREATE OR REPLACE FUNCTION unpack(start timestamptz, n integer, step_us bigint, t2 smallint[], t4 integer[],
+                       t8 bigint[], scale smallint, v0 bigint, v2 smallint[], v4 integer[],
+                       vf float8[], rn integer[], q smallint[], qn integer[])
+    RETURNS TABLE (ts timestamptz, value float8, quality smallint)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 3600 SET search_path = pg_catalog, public, pg_temp AS
+$$
+DECLARE
+    unit    interval := CASE WHEN t2 IS NULL AND t4 IS NULL THEN '1 microsecond' ELSE '1 millisecond' END;
+    elapsed bigint := CASE WHEN step_us IS NULL THEN 0 ELSE -step_us END;
+    number  bigint := v0;
+    power   float8 := 10::float8 ^ scale;
+    numbers float8[];
+    words   smallint[];
+BEGIN
+    IF rn IS NOT NULL THEN
+        numbers := ARRAY(SELECT u.v FROM unnest(vf, rn) WITH ORDINALITY u (v, m, o),
+                                generate_series(1, u.m) ORDER BY u.o);
+    ELSE
+        numbers := vf;
+    END IF;
+    IF q IS NOT NULL THEN
+        words := ARRAY(SELECT u.v FROM unnest(q, qn) WITH ORDINALITY u (v, m, o),
+                              generate_series(1, u.m) ORDER BY u.o);
+    END IF;
+    quality := 0;
+    value := number / power;
+    FOR i IN 1 .. n LOOP
+        IF t2 IS NOT NULL THEN
+            elapsed := elapsed + t2[i];
+        ELSIF step_us IS NOT NULL THEN
+            elapsed := elapsed + step_us;
+        ELSIF t4 IS NOT NULL THEN
+            elapsed := elapsed + t4[i];
+        ELSE
+            elapsed := elapsed + t8[i];
+        END IF;
+        ts := start + elapsed * unit;
+        IF v2 IS NOT NULL THEN
+            number := number + v2[i];
+            value := number / power;
+        ELSIF numbers IS NOT NULL THEN
+            value := numbers[i];
+        ELSIF v4 IS NOT NULL THEN
+            number := number + v4[i];
+            value := number / power;
+        END IF;
+        IF words IS NOT NULL THEN
+            quality := words[i];
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- entries_between gives what a span is made of, in parts as coarse as `width` allows: whole hours,
+-- whole minutes, samples (n = 1). Retention takes the oldest first, so what a source has is one
+-- stretch of time, and the next finer or coarser one is asked before and after it.
+CREATE FUNCTION entries_between(series integer, since timestamptz, till timestamptz, width interval)
+    RETURNS TABLE (ts timestamptz, n integer, bad integer, lo float8, hi float8, mean float8, last float8)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000
+    SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS
+$$
+#variable_conflict use_column
+DECLARE
+    told     tstzrange := 'empty'; -- by roll-ups, so far
+    minutes  tstzrange;
+    day      CONSTANT interval := '1 day';
+    hour     CONSTANT interval := '1 hour';
+    day_of   timestamptz := date_bin(day, since, 'epoch');
+    hour_of  timestamptz := date_bin(hour, since, 'epoch');
+BEGIN
+    IF width >= hour THEN
+        SELECT tstzrange(min(r.start), max(r.start) + day) INTO told FROM rollup_hour r
+         WHERE r.series_id = entries_between.series AND r.start >= day_of AND r.start < till HAVING count(*) > 0;
+        told := coalesce(told, 'empty');
+        RETURN QUERY
+        SELECT r.start + e.at * hour, e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
+          FROM rollup_hour r, unnest(r.at, r.n, r.bad, r.lo, r.hi, r.mean, r.last) e (at, n, bad, lo, hi, mean, last)
+         WHERE r.series_id = entries_between.series AND r.start >= day_of AND r.start < till
+           AND r.start + e.at * hour >= since AND r.start + e.at * hour < till;
+    END IF;
+    IF width >= interval '1 minute' AND NOT told @> tstzrange(since, till) THEN
+        SELECT tstzrange(min(r.start), max(r.start) + hour) INTO minutes FROM rollup_minute r
+         WHERE r.series_id = entries_between.series AND r.start >= hour_of AND r.start < till HAVING count(*) > 0;
+        RETURN QUERY
+        SELECT r.start + e.at * interval '1 minute', e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
+          FROM (SELECT * FROM rollup_minute m WHERE m.series_id = entries_between.series
+                   AND m.start >= hour_of AND m.start < least(till, coalesce(lower(told), till))
+                UNION ALL
+                SELECT * FROM rollup_minute m WHERE m.series_id = entries_between.series
+                   AND m.start >= greatest(hour_of, upper(told)) AND m.start < till AND NOT isempty(told)) r,
+               unnest(r.at, r.n, r.bad, r.lo, r.hi, r.mean, r.last) e (at, n, bad, lo, hi, mean, last)
+         WHERE r.start + e.at * interval '1 minute' >= since AND r.start + e.at * interval '1 minute' < till;
+        told := CASE WHEN minutes IS NULL THEN told WHEN isempty(told) THEN minutes ELSE range_merge(told, minutes) END;
+    END IF;
+    RETURN QUERY
+    SELECT u.ts, 1, CASE WHEN is_sound(u.value, u.quality) THEN 0 ELSE 1 END, u.value, u.value, u.value, u.value
+      FROM (SELECT * FROM chunk c WHERE c.series_id = entries_between.series AND c.stop >= since
+               AND c.start > since - day AND c.start < least(till, coalesce(lower(told), till))
+            UNION ALL
+            SELECT * FROM chunk c WHERE c.series_id = entries_between.series AND c.stop >= since
+               AND c.start >= greatest(since - day, upper(told)) AND c.start < till AND NOT isempty(told)
+            UNION ALL
+            SELECT * FROM piece c WHERE c.series_id = entries_between.series AND c.stop >= since
+               AND c.start > since - day AND c.start < till) c,
+           unpack(c.start, c.n, c.step_us, c.t2, c.t4, c.t8, c.scale, c.v0, c.v2, c.v4, c.vf, c.rn, c.q, c.qn) u
+     WHERE u.ts >= since AND u.ts < till
+    UNION ALL
+    SELECT l.ts, 1, CASE WHEN is_sound(l.value, l.quality) THEN 0 ELSE 1 END, l.value, l.value, l.value, l.value
+      FROM landed l WHERE l.series_id = entries_between.series AND l.ts >= since AND l.ts < till;
+END
+$$;
+
+-- bucket_width: what a chart may ask for is rounded up to whole minutes, from an hour on to whole hours.
+CREATE FUNCTION bucket_width(width interval) RETURNS interval
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE WHEN extract(epoch FROM width) > 3600 THEN ceil(extract(epoch FROM width) / 3600)::float8 * interval '1 hour'
+                WHEN extract(epoch FROM width) > 60 THEN ceil(extract(epoch FROM width) / 60)::float8 * interval '1 minute'
+                ELSE greatest(extract(epoch FROM width), 0.001)::float8 * interval '1 second' END;
+
+CREATE FUNCTION grafana.series_id(endpoint text, series text) RETURNS integer
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS
+$$
+    SELECT s.id FROM device d JOIN series s ON s.device_id = d.id
+     WHERE d.endpoint = series_id.endpoint AND s.key = series_id.series
+$$;
+
+-- grafana.history: the samples of one series, since <= ts < till, in order.
+CREATE FUNCTION grafana.history(endpoint text, series text, since timestamptz, till timestamptz)
+    RETURNS TABLE (ts timestamptz, value float8, quality smallint)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 10000
+    SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS
+$$
+    SELECT b.ts, b.value, b.quality
+      FROM samples_between(grafana.series_id(history.endpoint, history.series), history.since, history.till) b
+     ORDER BY b.ts
+$$;
+
+-- grafana.buckets: lowest, highest, mean, number and last value per bucket of `width` (see
+-- bucket_width), which begin at its multiples since 1970. The first and the last one are whole.
+CREATE FUNCTION grafana.buckets(endpoint text, series text, since timestamptz, till timestamptz, width interval)
+    RETURNS TABLE ("time" timestamptz, min float8, max float8, avg float8, n bigint, last float8)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 500
+    SET search_path = pg_catalog, public, pg_temp AS
+$$
+    SELECT date_bin(w.width, e.ts, 'epoch'),
+           min(e.lo) FILTER (WHERE e.n > e.bad), max(e.hi) FILTER (WHERE e.n > e.bad),
+           sum(e.mean * (e.n - e.bad)) FILTER (WHERE e.n > e.bad) / nullif(sum((e.n - e.bad)::float8), 0),
+           sum(e.n), (array_agg(e.last ORDER BY e.ts DESC) FILTER (WHERE e.n > e.bad))[1]
+      FROM (SELECT bucket_width(buckets.width)) w (width),
+           entries_between(grafana.series_id(buckets.endpoint, buckets.series), date_bin(w.width, buckets.since, 'epoch'),
+                           date_bin(w.width, buckets.till - interval '1 microsecond', 'epoch') + w.width, w.width) e
+     GROUP BY 1 ORDER BY 1
+$$;
+
+REVOKE ALL ON FUNCTION grafana.series_id, grafana.history, grafana.buckets FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION grafana.series_id, grafana.history, grafana.buckets TO braid_grafana;
+
+COMMENT ON VIEW grafana.samples IS
+    'All samples of all series: every query unpacks them all. For one series use grafana.history or grafana.buckets.';
