@@ -225,7 +225,8 @@ $$;
 -- ---- what deleted devices leave behind ----
 
 -- Series that are gone and whose history is still there. Each is purged twice, an hour apart: the
--- first time samples of it may still be on their way from landing into pieces.
+-- first time samples of it may still be on their way from landing into pieces. The second round
+-- waits until every landing table of that time is packed.
 CREATE TABLE series_purge (
     series_id integer PRIMARY KEY,
     due       timestamptz NOT NULL,
@@ -256,6 +257,8 @@ DECLARE
     n    bigint;
 BEGIN
     ids := ARRAY(SELECT p.series_id FROM series_purge p WHERE p.due <= retention_purge.at
+                    AND (p.again OR NOT EXISTS (SELECT FROM landing_slot l WHERE l.state = 'closed'
+                                                   AND l.opened_at < p.due - interval '1 hour'))
                   ORDER BY p.due, p.series_id LIMIT most FOR UPDATE SKIP LOCKED);
     series := cardinality(ids);
     removed := 0;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "upkeep/history_jobs.h"
+#include "upkeep/retention_jobs.h"
 
 #define RETRY_MS      2000
 #define TIMEOUT_MS    600000 /* of one statement */
@@ -17,6 +18,9 @@
 static const struct job table[] = {
     {"pack", 500, true, packing_start, packing_turn, packing_end},
     {"clean", 3000, false, NULL, cleaning_turn, NULL},
+    {"retain", 3600000, true, NULL, retention_turn, NULL},
+    {"assign", 5000, true, NULL, assigning_turn, NULL},
+    {"storage", 60000, true, storage_start, storage_turn, storage_end},
 };
 #define JOBS (sizeof table / sizeof *table)
 

@@ -403,6 +403,10 @@ static void a_deleted_device_leaves_nothing_behind(void **state)
     /* What was on its way meanwhile goes with the second round, an hour later. */
     run("INSERT INTO piece (start, stop, series_id, n, class_id) VALUES (now(), now(), 2, 1, 0)");
     assert_int_equal(step_at(later + 60000, for_ever).purged_series, 0);
+    run("UPDATE landing_slot SET state = 'closed', opened_at = now() - interval '1 min' "
+        "WHERE slot = 5");
+    assert_int_equal(step_at(later + 3700000, for_ever).purged_series, 0);
+    run("UPDATE landing_slot SET state = 'free' WHERE slot = 5");
     assert_int_equal(step_at(later + 3700000, for_ever).purged_rows, 1);
     assert_int_equal(count("SELECT count(*) FROM series_purge"), 0);
 }
