@@ -1,12 +1,17 @@
 /* map.c - open addressing with linear probing and tombstones, at most 3/4 full.  A number key is
- * stored in the slot itself (key.p NULL, key.n the number), so both kinds share the code. */
+ * stored in the slot itself, so both kinds share the code (a str with .p NULL, .n the number, is
+ * how one travels).  Slots are small, because a large fleet is a few large maps. */
 #include "base/map.h"
 
 #include <stdlib.h>
 
 struct map_slot {
-    uint64_t hash;
-    struct str key;
+    uint32_t hash; /* its lower half: enough to place it and to tell most others apart */
+    uint32_t n;    /* bytes of a text key */
+    union {
+        const char *p;
+        uint64_t number;
+    };
     void *value; /* NULL: empty; TOMB: removed */
 };
 
@@ -33,23 +38,32 @@ static uint64_t mix(uint64_t v, uint64_t seed)
     return z ^ z >> 31;
 }
 
-static uint64_t hash_key(const struct map *m, struct str key, bool number)
+static uint32_t hash_key(const struct map *m, struct str key, bool number)
 {
-    return number ? mix(key.n, m->seed) : str_hash(key, m->seed);
+    return (uint32_t)(number ? mix(key.n, m->seed) : str_hash(key, m->seed));
 }
 
-static bool key_matches(const struct map_slot *s, uint64_t hash, struct str key, bool number)
+static bool key_matches(const struct map_slot *s, uint32_t hash, struct str key, bool number)
 {
     if (s->hash != hash || s->value == TOMB)
         return false;
-    return number ? s->key.n == key.n : str_eq(s->key, key);
+    return number ? s->number == key.n : str_eq(str_make(s->p, s->n), key);
+}
+
+static void set_key(struct map_slot *s, struct str key, bool number)
+{
+    s->n = number ? 0 : (uint32_t)key.n;
+    if (number)
+        s->number = key.n;
+    else
+        s->p = key.p;
 }
 
 static struct map_slot *find_slot(const struct map *m, struct str key, bool number)
 {
     if (!m->cap)
         return NULL;
-    uint64_t hash = hash_key(m, key, number);
+    uint32_t hash = hash_key(m, key, number);
     for (size_t i = hash & (m->cap - 1); m->slots[i].value; i = (i + 1) & (m->cap - 1))
         if (key_matches(&m->slots[i], hash, key, number))
             return &m->slots[i];
@@ -57,14 +71,14 @@ static struct map_slot *find_slot(const struct map *m, struct str key, bool numb
 }
 
 /* Inserts a key known to be absent; there is always a free slot. */
-static void insert_new(struct map *m, uint64_t hash, struct str key, void *value)
+static void insert_new(struct map *m, const struct map_slot *slot)
 {
-    size_t i = hash & (m->cap - 1);
+    size_t i = slot->hash & (m->cap - 1);
     while (m->slots[i].value && m->slots[i].value != TOMB)
         i = (i + 1) & (m->cap - 1);
     if (!m->slots[i].value)
         m->used++;
-    m->slots[i] = (struct map_slot){hash, key, value};
+    m->slots[i] = *slot;
     m->n++;
 }
 
@@ -79,7 +93,7 @@ static enum err rehash(struct map *m, size_t cap)
     m->n = m->used = 0;
     for (size_t i = 0; i < old_cap; i++)
         if (old[i].value && old[i].value != TOMB)
-            insert_new(m, old[i].hash, old[i].key, old[i].value);
+            insert_new(m, &old[i]);
     free(old);
     return ERR_OK;
 }
@@ -90,10 +104,12 @@ static enum err put(struct map *m, struct str key, bool number, void *value, voi
     if (s) {
         if (old)
             *old = s->value;
-        s->key = key;
+        set_key(s, key, number);
         s->value = value;
         return ERR_OK;
     }
+    if (!number && key.n > UINT32_MAX)
+        return ERR_TOOBIG;
     if ((m->used + 1) * 4 > m->cap * 3) {
         size_t cap = m->cap ? m->cap : 8;
         while ((m->n + 1) * 2 > cap)
@@ -102,7 +118,9 @@ static enum err put(struct map *m, struct str key, bool number, void *value, voi
         if (e)
             return e;
     }
-    insert_new(m, hash_key(m, key, number), key, value);
+    struct map_slot fresh = {.hash = hash_key(m, key, number), .value = value};
+    set_key(&fresh, key, number);
+    insert_new(m, &fresh);
     if (old)
         *old = NULL;
     return ERR_OK;

@@ -285,7 +285,7 @@ static void send_lwm2m(struct command *c, struct cmd_request *r)
 }
 
 /* Keeps the value whose echo will prove the write. */
-static void expect_metric(struct command *c, struct point *p, struct spb_value v)
+static void expect_metric(struct command *c, uint32_t series, struct spb_value v)
 {
     if (v.cls == SPB_V_TEXT || v.cls == SPB_V_BYTES || v.cls == SPB_V_JSON) {
         c->expect_text = strndup(v.s.p ? v.s.p : "", v.s.n);
@@ -294,7 +294,7 @@ static void expect_metric(struct command *c, struct point *p, struct spb_value v
             return;
     }
     c->expect_metric = v;
-    c->expect_point = p;
+    c->expect_series = series;
     c->expects = true;
 }
 
@@ -311,9 +311,9 @@ static void send_metric(struct command *c, const struct cmd_request *r)
         fail_to_send(c, e);
         return;
     }
-    struct spb_tag *tag = spb_node_tag_find(d->sp, r->device, r->metric);
-    if (tag)
-        expect_metric(c, point_sparkplug(d, tag), sent);
+    struct spb_tag tag;
+    if (spb_node_tag_find(d->sp, r->device, r->metric, &tag))
+        expect_metric(c, tag.cell->series, sent);
     c->deadline_mono_ms = s->now.mono_ms + c->timeout_ms;
     mark_sent(c);
 }
@@ -427,7 +427,7 @@ static bool subdevice_down(const struct command *c)
     const struct spb_device *s;
     for (size_t i = 0; c->subdevice && (s = spb_node_device(c->device->sp, i)); i++)
         if (str_is(s->name, c->subdevice))
-            return s->life != SPB_LIFE_BORN;
+            return s->life != SPB_LIFE_BORN && s->life != SPB_LIFE_UNKNOWN;
     return false;
 }
 
@@ -708,15 +708,15 @@ void commands_see_lwm2m(struct device *d, const struct lw_entry *e)
     }
 }
 
-void commands_see_metric(struct device *d, const struct spb_sample *s, struct point *p)
+void commands_see_metric(struct device *d, const struct spb_sample *s)
 {
     if (list_empty(&d->commands))
         return;
     list_each(it, &d->commands)
     {
         struct command *c = list_entry(it, struct command, node);
-        if (c->state == CMD_SENT && c->op == CMD_METRIC_WRITE && c->expect_point == p &&
-            spb_value_eq(&c->expect_metric, &s->value))
+        if (c->state == CMD_SENT && c->op == CMD_METRIC_WRITE && c->expects &&
+            c->expect_series == s->tag.cell->series && spb_value_eq(&c->expect_metric, &s->value))
             finish(c, CMD_EV_OBSERVE, NULL);
     }
 }

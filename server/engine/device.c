@@ -35,6 +35,9 @@ static struct str node_key(char *out, size_t size, struct str group, struct str 
 struct device *device_find_node(struct shard *s, struct str group, struct str node)
 {
     char key[2 * NAME_MAX_BYTES + 2];
+    struct device *d = device_find(s, node);
+    if (d && d->sp && str_is(node, spb_node_id(d->sp)) && str_is(group, spb_node_group(d->sp)))
+        return d;
     return map_find(&s->by_node, node_key(key, sizeof key, group, node));
 }
 
@@ -46,36 +49,37 @@ struct str device_text(struct str text)
     return text;
 }
 
-void device_set_text(char **where, struct str text)
+void device_set_text(struct device *d, const char **where, struct str text)
 {
     text = device_text(text);
     if (*where && str_is(text, *where))
         return;
-    free(*where);
-    *where = text.p && text.n ? strndup(text.p, text.n) : NULL;
+    const char *word = text.p && text.n ? words_take(&d->shard->words, text) : NULL;
+    words_put(&d->shard->words, *where);
+    *where = word;
+}
+
+/* The verdict of now, with its sentence, and what of it is kept. */
+static struct decided decide(struct device *d, struct braid_verdict *out)
+{
+    braid_judge(&d->evidence, d->shard->now, out);
+    return (struct decided){out->link, out->status, out->recheck_mono_ms};
 }
 
 struct device *device_new(struct shard *s, int64_t id, struct str endpoint)
 {
-    struct device *d = calloc(1, sizeof *d);
-    if (!d || !(d->endpoint = strndup(endpoint.p, endpoint.n))) {
-        free(d);
+    struct braid_verdict first;
+    struct device *d = calloc(1, sizeof *d + endpoint.n + 1);
+    if (!d)
         return NULL;
-    }
+    memcpy(d->endpoint, endpoint.p, endpoint.n);
     d->shard = s;
     d->id = id;
     d->created_ms = s->now.utc_ms;
-    d->restored_bd_seq = -1;
-    d->verdict.recheck_mono_ms = UINT64_MAX;
     d->evidence.lw_expires_mono_ms = UINT64_MAX;
-    uint64_t seed = shard_random(s);
-    map_init(&d->points_by_path, seed);
-    map_init(&d->points_by_key, seed);
-    d->points_end = &d->points;
-    d->dirty_end = &d->dirty;
     list_init(&d->commands);
     list_init(&d->dirty_node);
-    braid_judge(&d->evidence, s->now, &d->verdict);
+    d->verdict = decide(d, &first);
     if (map_put(&s->by_endpoint, str_of(d->endpoint), d, NULL)) {
         device_free(d);
         return NULL;
@@ -99,24 +103,12 @@ void device_free(struct device *d)
     }
     lw_client_free(d->lw);
     spb_node_free(d->sp);
-    for (struct point *p = d->points, *next; p; p = next) {
-        next = p->next;
-        point_free(p);
-    }
-    map_fini(&d->points_by_path);
-    map_fini(&d->points_by_key);
-    free(d->endpoint);
+    points_free(d);
+    const char *const words[] = {d->prefix,   d->manufacturer, d->model,       d->serial,
+                                 d->firmware, d->fault,        d->fault_lwm2m, d->fault_metric};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        words_put(&d->shard->words, words[i]);
     free(d->node_key);
-    free(d->group);
-    free(d->prefix);
-    free(d->node);
-    free(d->manufacturer);
-    free(d->model);
-    free(d->serial);
-    free(d->firmware);
-    free(d->fault);
-    free(d->fault_lwm2m);
-    free(d->fault_metric);
     free(d);
 }
 
@@ -151,8 +143,8 @@ static void store_device(struct device *d)
     struct params p = {.n = 0};
     params_i64(&p, d->id);
     params_text(&p, d->endpoint);
-    params_text(&p, d->group);
-    params_text(&p, d->node);
+    params_text(&p, d->sp ? spb_node_group(d->sp) : NULL);
+    params_text(&p, d->sp ? spb_node_id(d->sp) : NULL);
     params_i64(&p, d->created_ms);
     params_put(d->shard->engine, ST_DEVICE_PUT, &p);
 }
@@ -197,21 +189,18 @@ enum err device_admit(struct shard *s, struct str endpoint, struct device **out)
 enum err device_bind_node(struct device *d, struct str group, struct str node, bool persist)
 {
     char key[2 * NAME_MAX_BYTES + 2];
-    node_key(key, sizeof key, group, node);
-    d->node_key = strdup(key);
-    d->group = strndup(group.p, group.n);
-    d->node = strndup(node.p, node.n);
-    if (!d->node_key || !d->group || !d->node)
-        return ERR_NOMEM;
-    enum err e = map_put(&d->shard->by_node, str_of(d->node_key), d, NULL);
-    if (!e)
-        e = sp_strand_attach(d);
+    enum err e = sp_strand_attach(d, group, node);
+    if (!e && !str_is(node, d->endpoint)) {
+        node_key(key, sizeof key, group, node);
+        d->node_key = strdup(key);
+        e = d->node_key ? map_put(&d->shard->by_node, str_of(d->node_key), d, NULL) : ERR_NOMEM;
+    }
     if (e || !persist)
         return e;
     struct params p = {.n = 0};
     params_i64(&p, d->id);
-    params_text(&p, d->group);
-    params_text(&p, d->node);
+    params_str(&p, group);
+    params_str(&p, node);
     params_put(d->shard->engine, ST_DEVICE_NODE, &p);
     return ERR_OK;
 }
@@ -302,13 +291,8 @@ static void gather_sparkplug(struct device *d, struct braid_evidence *e)
         e->sp = BRAID_SP_STALE;
         break;
     case SPB_LIFE_UNKNOWN:
-        if (strcmp(d->restored_life, "dead") == 0) {
-            e->sp = BRAID_SP_DEAD;
-            e->sp_since_ms = d->restored_died_ms;
-        } else {
-            e->sp = BRAID_SP_STALE; /* announced itself, but no birth of it is known yet */
-            e->sp_since_ms = 0;
-        }
+        e->sp = BRAID_SP_STALE; /* announced itself, but no birth of it is known yet */
+        e->sp_since_ms = 0;
         break;
     }
     e->sp_devices = (uint32_t)info.n_devices;
@@ -332,12 +316,12 @@ static void gather_lwm2m(struct device *d, struct braid_evidence *e)
     e->lw_expires_mono_ms = r->expires_mono_ms;
 }
 
-static void store_status(struct device *d)
+static void store_status(struct device *d, const char *sentence)
 {
     struct params p = {.n = 0};
     params_i64(&p, d->id);
     params_text(&p, braid_status_word(d->verdict.status));
-    params_text(&p, d->verdict.sentence);
+    params_text(&p, sentence);
     params_text(&p, braid_link_word(d->verdict.link));
     params_i64(&p, d->status_since_ms);
     params_put(d->shard->engine, ST_DEVICE_STATUS, &p);
@@ -365,24 +349,24 @@ static void count_strands(struct device *d)
 
 static void judge(struct device *d)
 {
-    struct braid_verdict before = d->verdict;
+    struct decided before = d->verdict;
+    struct braid_verdict now;
     struct metrics *m = d->shard->engine->metrics;
     d->judge = false;
     gather_lwm2m(d, &d->evidence);
     gather_sparkplug(d, &d->evidence);
     d->evidence.fault = d->fault;
-    braid_judge(&d->evidence, d->shard->now, &d->verdict);
+    d->verdict = decide(d, &now);
     count_strands(d);
     bool changed = d->verdict.status != before.status;
     if (changed) {
         metric_add(m, M_DEV_NEVER + (enum metric)before.status, -1);
         metric_add(m, M_DEV_NEVER + (enum metric)d->verdict.status, 1);
         d->status_since_ms = d->shard->now.utc_ms;
-        timeline_addf(d, TL_STATUS, "%s: %s", braid_status_word(d->verdict.status),
-                      d->verdict.sentence);
+        timeline_addf(d, TL_STATUS, "%s: %s", braid_status_word(d->verdict.status), now.sentence);
     }
     if (changed || d->verdict.link != before.link) {
-        store_status(d);
+        store_status(d, now.sentence);
         device_mark_row(d);
     }
 }

@@ -5,9 +5,11 @@
  * reads them; other threads send a struct letter and, if they want an answer, wait on its ask.
  *
  * Invariants
- *  - a device is in shard->by_endpoint for its whole life; its node, if any, in by_node too;
+ *  - a device is in shard->by_endpoint for its whole life; in by_node only while it has a node
+ * whose id is not the endpoint (two nodes of one name in two groups);
  *  - device->deadline is in the shard's heap exactly while something of it is due;
- *  - a point is on its device's dirty list exactly while point->dirty is set;
+ *  - a device whose values changed says so (live_values, latest_dirty); which ones, their marks
+ * say; marks may outlive what they were set for while nobody follows the device;
  *  - ids of devices and series are handed out by the engine only, above all ids ever stored. */
 #ifndef BRAID_ENGINE_ENGINE_INT_H
 #define BRAID_ENGINE_ENGINE_INT_H
@@ -18,6 +20,7 @@
 #include "base/mailbox.h"
 #include "base/map.h"
 #include "base/thread.h"
+#include "base/words.h"
 #include "braid/status.h"
 #include "braid/timeline.h"
 #include "engine/engine.h"
@@ -149,26 +152,42 @@ struct ask {
 
 /* ---- points: the last value of every series of a device ---- */
 
+/* Marks of a resource and of a Sparkplug cell. */
+#define MARK_LIVE  1u /* changed since live views were told */
+#define MARK_STORE 2u /* changed since the last write to SQL */
+#define MARK_RAW   4u /* resource: `word` is JSON as read back from SQL, whatever the type */
+
+/* The last value of an LwM2M resource.  A Sparkplug metric's is in the node's cell. */
+struct resource {
+    uint64_t key; /* lw_path_key; the device's resources are sorted by it */
+    union {
+        int64_t i;
+        uint64_t u;
+        double f;
+        bool b;
+        struct {
+            uint16_t oid, iid;
+        } link;
+        const char *word; /* text or bytes: a reference to the shard's words */
+    };
+    int64_t at_ms;
+    uint32_t series;
+    uint8_t type;    /* enum lw_type */
+    uint8_t quality; /* enum spb_quality */
+    uint8_t source;  /* enum lw_source */
+    uint8_t marks;
+};
+
+/* A look at one series' last value, wherever it is; good until the device hears its next message.
+ */
 struct point {
     struct device *device;
-    uint32_t series;
-    bool sparkplug;
-    bool dirty;            /* on device->dirty: changed since the last live tick */
-    bool store_dirty;      /* changed since the last write to SQL */
-    uint8_t quality;       /* enum spb_quality */
-    uint8_t source;        /* enum lw_source, LwM2M only */
-    struct lw_path path;   /* LwM2M */
-    struct spb_tag *tag;   /* Sparkplug; NULL until the birth after a restart */
-    struct lw_value value; /* LwM2M; text in `text` */
-    char *text;
-    size_t text_cap;
-    char *restored; /* JSON of the value read back from SQL, until a live one comes */
-    char *key;      /* series key: "lwm2m:/3/0/0", "spb:D1/Temp" */
-    char *datatype; /* word, as stored */
-    char *unit;     /* "" if none */
-    int64_t at_ms;
-    struct point *next_dirty;
-    struct point *next; /* of the device */
+    struct resource *res; /* LwM2M; NULL: the metric of `tag` */
+    struct spb_tag tag;
+};
+struct points_iter {
+    size_t resource;
+    struct spb_tag_iter tags;
 };
 
 /* ---- commands under way ---- */
@@ -194,7 +213,7 @@ struct command {
     bool expects;
     struct lw_path expect_path;
     struct lw_value expect_value;
-    struct point *expect_point;
+    uint32_t expect_series;
     struct spb_value expect_metric;
     char *expect_text;
     char *result; /* JSON so far, NULL if none */
@@ -202,62 +221,62 @@ struct command {
 
 /* ---- devices ---- */
 
+/* What is decided of a device; the sentence is made when it is needed. */
+struct decided {
+    enum braid_link link;
+    enum braid_status status;
+    uint64_t recheck_mono_ms;
+};
+
+/* Texts are references to the shard's words, NULL if unknown; there may be very many devices. */
 struct device {
     struct shard *shard;
     int64_t id;
-    char *endpoint;
-    char *node_key; /* "group/node", NULL without Sparkplug strand */
-    char *group, *node;
     struct lw_client *lw;
-    struct lw_client_sink lw_sink;
-    char *prefix; /* oma: what precedes /lwm2m/ in its topics; NULL nothing */
-    enum lw_dialect
-        asking; /* of the LwM2M message being handled: its refusal goes back the same way */
     struct spb_node *sp;
-    struct spb_node_sink sp_sink;
-    enum err published;     /* what became of the node's newest publish */
-    char restored_life[12]; /* Sparkplug life before our restart, until something newer */
-    int64_t restored_born_ms, restored_died_ms, restored_bd_seq, restored_rebirths;
-    bool restored_conformant;
+    char *node_key;     /* "group/node" when the node's id is not the endpoint */
+    const char *prefix; /* oma: what precedes /lwm2m/ in its topics; NULL nothing */
 
     struct braid_evidence evidence;
-    struct braid_verdict verdict;
+    struct decided verdict;
     int64_t status_since_ms, created_ms, last_seen_ms;
-    bool judge; /* evidence changed since the verdict */
 
-    struct map points_by_path; /* LwM2M: lw_path_key -> point */
-    struct map points_by_key;  /* all */
-    struct point *points, **points_end;
-    size_t n_resources, n_metrics;
-
+    struct resource *resources;
+    uint32_t n_resources, cap_resources;
+    uint32_t n_metrics;
+    uint32_t n_commands;
     struct list commands;
-    size_t n_commands;
 
-    char *manufacturer, *model, *serial, *firmware; /* NULL unknown */
-    char *fault;                                    /* words, NULL none */
-    char *fault_lwm2m, *fault_metric;               /* where they come from */
+    const char *manufacturer, *model, *serial, *firmware;
+    const char *fault;
+    const char *fault_lwm2m, *fault_metric; /* where it comes from */
 
     uint32_t messages; /* since the last survey */
     float messages_per_s;
-    bool counted_lw, counted_sp;
     uint32_t counted_lost;                          /* messages missing in sequence gaps */
-    uint64_t samples_refused, samples_refused_told; /* stored nowhere: flow.c */
+    uint32_t samples_refused, samples_refused_told; /* stored nowhere: flow.c */
     uint32_t counted_subdevices;
 
     /* live views */
     struct list dirty_node; /* shard->dirty */
-    struct point *dirty, **dirty_end;
-    bool row_dirty;       /* status or identity changed: send the row at the next tick */
-    uint64_t row_sent_ms; /* monotonic */
-    uint64_t newest_us;   /* arrival of the newest message behind the dirty points */
-    bool seen_dirty, store_seen_dirty;
+    uint64_t row_sent_ms;   /* monotonic */
+    uint64_t newest_us;     /* arrival of the newest message behind the changed values */
 
-    bool clock_is_wrong; /* told on the timeline; until a sample with a possible time */
-
-    uint32_t bad_in_window, bad_suppressed; /* timeline throttle of bad input */
     uint64_t bad_window_ms;
+    uint32_t bad_in_window, bad_suppressed; /* timeline throttle of bad input */
 
     struct heap_node deadline;
+
+    uint8_t asking;    /* enum lw_dialect of the LwM2M message being handled: its refusal goes back
+                          the same way */
+    uint8_t published; /* enum err: what became of the node's newest publish */
+    bool judge;        /* evidence changed since the verdict */
+    bool counted_lw, counted_sp;
+    bool row_dirty; /* status or identity changed: send the row at the next tick */
+    bool live_values, latest_dirty;
+    bool seen_dirty, store_seen_dirty;
+    bool clock_is_wrong; /* told on the timeline; until a sample with a possible time */
+    char endpoint[];
 };
 
 struct shard {
@@ -266,6 +285,8 @@ struct shard {
     struct thread thread;
     struct mailbox *box;
     struct map by_endpoint, by_node, by_id;
+    struct words words;
+    struct spb_shapes *shapes;
     struct map blocked, strangers; /* standing.c */
     struct heap deadlines;
     struct live_table *live;
@@ -274,7 +295,8 @@ struct shard {
     struct batch *batch;
     uint64_t batch_since_ms;
     struct list dirty;
-    uint64_t next_tick_ms, next_survey_ms, next_latest_ms, survey_at_ms;
+    uint64_t next_tick_ms, next_survey_ms, survey_at_ms;
+    size_t latest_it;    /* where the round of latest values is */
     uint64_t metrics_in; /* samples since the last survey */
     double metrics_per_s;
     uint64_t next_request_id;
@@ -402,7 +424,7 @@ void device_settle(struct device *d);
 void device_run_deadline(struct device *d);
 void device_mark_row(struct device *d);
 void device_store_seen(struct device *d);
-void device_set_text(char **where, struct str text);
+void device_set_text(struct device *d, const char **where, struct str text);
 struct str device_text(struct str text); /* as device_set_text would keep it */
 
 /* timeline.c */
@@ -413,18 +435,45 @@ void timeline_addf(struct device *d, enum tl_kind kind, const char *fmt, ...)
 void bad_input(struct shard *s, struct device *d, enum err e, const char *words);
 enum metric bad_input_metric(enum err e);
 
-/* points.c */
-struct point *point_lwm2m(struct device *d, struct lw_path path, enum lw_type type);
-struct point *point_sparkplug(struct device *d, struct spb_tag *tag);
-struct point *point_restored(struct device *d, const struct load_series *s);
-void points_restored(struct device *d); /* all of them are back: fault words from them */
-void point_free(struct point *p);
-void point_touch(struct point *p);
-void point_store_latest(struct point *p);
+/* points.c: the view of both kinds */
+bool points_next(struct device *d, struct points_iter *it, struct point *out); /* start with {0} */
+void point_key(const struct point *p, struct buf *out); /* "lwm2m:/3/0/0", "spb:D1/Temp" */
+const char *point_datatype(const struct point *p);
+struct str point_unit(const struct point *p); /* .n 0 if none */
+int64_t point_at(const struct point *p);
+const char *point_quality(const struct point *p);
+uint8_t *point_marks(const struct point *p);
 void point_value_json(const struct point *p, struct json_out *j);
-void points_take_lwm2m(struct device *d, const struct lw_entries *values, enum lw_source source);
+/* points_touched: values of `d` changed, their marks are set. */
+void points_touched(struct device *d);
+void points_store_latest(struct device *d);
 void points_take_samples(struct device *d, const struct spb_sample *v, size_t n);
 void points_stale(struct device *d, struct str subdevice);
+void points_restored(struct device *d); /* all of them are back: fault words from them */
+void points_free(struct device *d);
+/* Fault words changed: fault_lwm2m or fault_metric. */
+void points_fault(struct device *d);
+
+/* resources.c: LwM2M's */
+void resources_take(struct device *d, const struct lw_entries *values, enum lw_source source);
+MUST_CHECK enum err resource_restore(struct device *d, const struct load_series *s);
+void resources_collect_errors(struct device *d);
+struct lw_path resource_path(const struct resource *r);
+void resource_value_json(const struct resource *r, struct json_out *j);
+
+/* samples.c: on their way to the writer */
+void store_sparkplug(struct device *d, uint32_t series, const struct spb_sample *v);
+void store_lwm2m(struct device *d, uint32_t series, const struct lw_value *v, uint8_t quality,
+                 int64_t at_ms);
+/* News of series: gathered, then one statement for all. */
+struct series_news {
+    struct device *device;
+    struct buf json;
+    size_t n;
+};
+void series_news_begin(struct series_news *n, struct device *d);
+void series_news_add(struct series_news *n, uint32_t series, const struct point *p);
+void series_news_end(struct series_news *n);
 /* The batch that samples go into just now; NULL (counted) without memory. */
 struct batch *points_batch(struct shard *s);
 /* Tells once when a device's clock begins or ceases to be impossible. */
@@ -434,7 +483,7 @@ void points_check_clock(struct device *d, bool possible);
 void lw_strand_message(struct shard *s, const struct letter_mqtt *m);
 MUST_CHECK enum err lw_strand_attach(struct device *d);
 void sp_strand_message(struct shard *s, const struct letter_mqtt *m);
-MUST_CHECK enum err sp_strand_attach(struct device *d);
+MUST_CHECK enum err sp_strand_attach(struct device *d, struct str group, struct str node);
 void sp_strand_broker(struct shard *s, bool up, bool first);
 
 /* commands.c */
@@ -443,7 +492,7 @@ MUST_CHECK enum err command_restore(struct device *d, const struct load_command 
 void commands_flush(struct device *d); /* send what may be sent now */
 void commands_answer(struct device *d, const struct lw_answer *a);
 void commands_see_lwm2m(struct device *d, const struct lw_entry *e);
-void commands_see_metric(struct device *d, const struct spb_sample *s, struct point *p);
+void commands_see_metric(struct device *d, const struct spb_sample *s);
 void commands_see_birth(struct device *d);
 void commands_armed(struct shard *s, const struct letter_armed *l);
 /* At the end of the shard: what was marked sent but never went out is queued again. */

@@ -27,33 +27,32 @@ static struct live_frag *row_frag(struct device *d)
 /* [endpoint, series, ts_ms, value, quality] of every point that changed. */
 static struct live_frag *values_frag(struct device *d)
 {
-    struct buf b;
+    struct buf b, key;
     struct json_out j;
+    struct points_iter it = {0};
+    struct point p;
     buf_init(&b, FRAG_MAX);
-    for (struct point *p = d->dirty; p; p = p->next_dirty) {
+    buf_init(&key, FRAG_MAX);
+    while (points_next(d, &it, &p)) {
+        uint8_t *marks = point_marks(&p);
+        if (!(*marks & MARK_LIVE))
+            continue;
+        *marks &= (uint8_t)~MARK_LIVE;
         if (b.n)
             buf_putc(&b, ',');
+        buf_reset(&key);
+        point_key(&p, &key);
         json_out_init(&j, &b);
         json_open(&j, '[');
         json_text(&j, d->endpoint);
-        json_text(&j, p->key);
-        json_i64(&j, p->at_ms);
-        point_value_json(p, &j);
-        json_text(&j, spb_quality_word((enum spb_quality)p->quality));
+        json_str(&j, buf_view(&key));
+        json_i64(&j, point_at(&p));
+        point_value_json(&p, &j);
+        json_text(&j, point_quality(&p));
         json_close(&j);
     }
+    buf_fini(&key);
     return take_frag(&b);
-}
-
-static void clear_dirty(struct device *d)
-{
-    for (struct point *p = d->dirty, *next; p; p = next) {
-        next = p->next_dirty;
-        p->dirty = false;
-        p->next_dirty = NULL;
-    }
-    d->dirty = NULL;
-    d->dirty_end = &d->dirty;
 }
 
 static void publish(struct device *d, enum live_topic topic, enum live_part part,
@@ -77,7 +76,7 @@ static void feed_device(struct device *d)
     }
     if (row_due)
         d->row_dirty = d->seen_dirty = false;
-    if (d->dirty && wanted & (1u << LIVE_DEVICE)) {
+    if (d->live_values && wanted & (1u << LIVE_DEVICE)) {
         struct live_frag *f = values_frag(d);
         publish(d, LIVE_DEVICE, LIVE_VALUES, f);
         live_frag_unref(f);
@@ -85,7 +84,7 @@ static void feed_device(struct device *d)
             histogram_observe_us(s->engine->metrics, H_LIVE, clock_mono_us() - d->newest_us);
     }
     d->newest_us = 0;
-    clear_dirty(d);
+    d->live_values = false; /* marks stay while nobody looks: whoever comes gets more than is new */
 }
 
 void feed_tick(struct shard *s)

@@ -53,7 +53,7 @@ static bool found(const struct device *d, struct str search)
 {
     return text_has(d->endpoint, search) || text_has(d->serial, search) ||
            text_has(d->model, search) || text_has(d->manufacturer, search) ||
-           text_has(d->group, search);
+           (d->sp && text_has(spb_node_group(d->sp), search));
 }
 
 static unsigned status_set(struct str words)

@@ -59,8 +59,8 @@ static enum err ack_when_stored(struct device *dev, const struct lw_downlink *ac
     buf_init(&payload2, 4096);
     struct batch *b = points_batch(dev->shard);
     struct publisher_job *job = NULL;
-    enum err err = b ? encode(dev->asking, str_of(dev->prefix), str_of(dev->endpoint), &refusal,
-                              &topic2, &payload2)
+    enum err err = b ? encode((enum lw_dialect)dev->asking, str_of(dev->prefix),
+                              str_of(dev->endpoint), &refusal, &topic2, &payload2)
                      : ERR_NOMEM;
     if (!err && !(job = publisher_later(dev->shard->engine->publisher, topic, payload,
                                         buf_view(&payload2))))
@@ -83,7 +83,7 @@ static enum err sink_send(void *ctx, const struct lw_downlink *d)
     struct buf topic, payload;
     buf_init(&topic, 1024);
     buf_init(&payload, PAYLOAD_MAX);
-    enum err err = encode(back ? dev->asking : r->dialect, str_of(dev->prefix),
+    enum err err = encode(back ? (enum lw_dialect)dev->asking : r->dialect, str_of(dev->prefix),
                           str_of(dev->endpoint), d, &topic, &payload);
     if (!err && d->op == LW_DOWN_ACK && d->ack_of == LW_UP_SEND && lw_code_ok(d->code))
         err = ack_when_stored(dev, d, buf_view(&topic), buf_view(&payload));
@@ -204,7 +204,7 @@ static void sink_values(void *ctx, const struct lw_entries *values, enum lw_sour
                         struct moment now)
 {
     (void)now;
-    points_take_lwm2m(ctx, values, source);
+    resources_take(ctx, values, source);
 }
 
 static void sink_answer(void *ctx, const struct lw_answer *a, struct moment now)
@@ -254,17 +254,17 @@ static void sink_anomaly(void *ctx, enum err e, const char *words, struct moment
     bad_input(d->shard, d, e, words);
 }
 
+static const struct lw_client_sink sink = {.send = sink_send,
+                                           .registration = sink_registration,
+                                           .values = sink_values,
+                                           .answer = sink_answer,
+                                           .observation = sink_observation,
+                                           .anomaly = sink_anomaly};
+
 enum err lw_strand_attach(struct device *d)
 {
-    d->lw_sink = (struct lw_client_sink){.ctx = d,
-                                         .send = sink_send,
-                                         .registration = sink_registration,
-                                         .values = sink_values,
-                                         .answer = sink_answer,
-                                         .observation = sink_observation,
-                                         .anomaly = sink_anomaly};
-    d->lw = lw_client_new(str_of(d->endpoint), d->shard->engine->model, &d->lw_sink,
-                          shard_random(d->shard));
+    d->lw =
+        lw_client_new(d->shard->engine->model, &d->shard->words, &sink, d, shard_random(d->shard));
     return d->lw ? ERR_OK : ERR_NOMEM;
 }
 
@@ -405,8 +405,8 @@ void lw_strand_message(struct shard *s, const struct letter_mqtt *m)
         return;
     if (kinds[u.kind].evidence)
         device_heard(d, false, kinds[u.kind].evidence);
-    d->asking = dialect;
-    device_set_text(&d->prefix, u.prefix);
+    d->asking = (uint8_t)dialect;
+    device_set_text(d, &d->prefix, u.prefix);
     lw_client_uplink(d->lw, dialect, &u, &s->scratch, s->now);
     if (kinds[u.kind].evidence)
         commands_flush(d);

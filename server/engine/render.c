@@ -56,31 +56,25 @@ static void sparkplug_summary(const struct device *d, struct json_out *j)
     }
     struct spb_node_info i;
     spb_node_get_info(d->sp, &i);
-    bool restored = i.life == SPB_LIFE_UNKNOWN && d->restored_life[0];
     json_open(j, '{');
-    put_text(j, "state",
-             restored ? (strcmp(d->restored_life, "dead") == 0 ? "dead" : "stale")
-             : i.life == SPB_LIFE_UNKNOWN ? "stale"
-                                          : spb_life_word(i.life));
-    put_text(j, "group", d->group);
-    put_text(j, "edge_node", d->node);
+    put_text(j, "state", i.life == SPB_LIFE_UNKNOWN ? "stale" : spb_life_word(i.life));
+    put_text(j, "group", spb_node_group(d->sp));
+    put_text(j, "edge_node", spb_node_id(d->sp));
     json_key(j, "bd_seq");
     if (i.has_bd_seq)
         json_u64(j, i.bd_seq);
-    else if (d->restored_bd_seq >= 0)
-        json_i64(j, d->restored_bd_seq);
     else
         json_null(j);
     put_count(j, "seq", i.seq);
-    put_time(j, "born_at", i.born_ms ? i.born_ms : d->restored_born_ms);
-    put_time(j, "died_at", i.died_ms ? i.died_ms : d->restored_died_ms);
-    put_bool(j, "conformant", restored ? d->restored_conformant : i.conformant);
+    put_time(j, "born_at", i.born_ms);
+    put_time(j, "died_at", i.died_ms);
+    put_bool(j, "conformant", i.conformant);
     put_count(j, "devices", i.n_devices);
     put_count(j, "devices_born", i.n_devices_born);
     put_count(j, "metrics", d->n_metrics);
     put_count(j, "sequence_gaps", i.gaps);
     put_count(j, "lost_messages", (uint64_t)i.lost_messages + i.missing);
-    put_count(j, "rebirths", i.rebirths_asked + (uint64_t)d->restored_rebirths);
+    put_count(j, "rebirths", i.rebirths_asked);
     json_key(j, "last_rebirth");
     if (i.last_cause) {
         json_open(j, '{');
@@ -202,23 +196,38 @@ static void objects(struct device *d, struct json_out *j)
     json_close(j);
 }
 
+static void put_series(struct json_out *j, const struct point *p)
+{
+    struct buf key;
+    buf_init(&key, (size_t)1 << 20);
+    point_key(p, &key);
+    json_key(j, "series");
+    json_str(j, buf_view(&key));
+    buf_fini(&key);
+}
+
+static void put_value(struct json_out *j, const struct point *p)
+{
+    json_key(j, "value");
+    point_value_json(p, j);
+}
+
 static void resources(struct device *d, struct json_out *j)
 {
     char path[LW_PATH_TEXT];
+    struct points_iter it = {0};
+    struct point p;
     json_open(j, '[');
-    for (struct point *p = d->points; p; p = p->next) {
-        if (p->sparkplug)
-            continue;
-        lw_path_text(p->path, path);
+    while (points_next(d, &it, &p) && p.res) {
+        lw_path_text(resource_path(p.res), path);
         json_open(j, '{');
         put_text(j, "path", path);
-        put_text(j, "series", p->key);
-        json_key(j, "value");
-        point_value_json(p, j);
-        put_text(j, "type", p->datatype);
-        put_time(j, "at", p->at_ms);
-        put_text(j, "source", lw_source_word((enum lw_source)p->source));
-        put_bool(j, "observed", d->lw && lw_client_observes(d->lw, p->path));
+        put_series(j, &p);
+        put_value(j, &p);
+        put_text(j, "type", point_datatype(&p));
+        put_time(j, "at", p.res->at_ms);
+        put_text(j, "source", lw_source_word((enum lw_source)p.res->source));
+        put_bool(j, "observed", d->lw && lw_client_observes(d->lw, resource_path(p.res)));
         json_close(j);
     }
     json_close(j);
@@ -255,6 +264,8 @@ static void sparkplug_devices(struct device *d, struct json_out *j)
     const struct spb_device *s;
     json_open(j, '[');
     for (size_t i = 0; d->sp && (s = spb_node_device(d->sp, i)); i++) {
+        if (s->life == SPB_LIFE_UNKNOWN)
+            continue;
         json_open(j, '{');
         json_key(j, "device");
         json_str(j, s->name);
@@ -266,36 +277,34 @@ static void sparkplug_devices(struct device *d, struct json_out *j)
     json_close(j);
 }
 
-static void metric_name(const struct point *p, struct json_out *j)
-{
-    struct str device, name = str_of(p->key);
-    str_cut(&name, ':');
-    device = str_cut(&name, '/');
-    json_key(j, "device");
-    if (device.n)
-        json_str(j, device);
-    else
-        json_null(j);
-    json_key(j, "name");
-    json_str(j, name);
-}
-
 static void metrics(struct device *d, struct json_out *j)
 {
+    struct points_iter it = {0};
+    struct point p;
     json_open(j, '[');
-    for (struct point *p = d->points; p; p = p->next) {
-        if (!p->sparkplug)
+    while (points_next(d, &it, &p)) {
+        if (p.res)
             continue;
+        const struct spb_what *w = p.tag.what;
         json_open(j, '{');
-        put_text(j, "series", p->key);
-        metric_name(p, j);
-        put_text(j, "datatype", p->datatype);
-        json_key(j, "value");
-        point_value_json(p, j);
-        put_text(j, "quality", spb_quality_word((enum spb_quality)p->quality));
-        put_time(j, "at", p->at_ms);
-        put_text(j, "unit", p->unit);
-        put_bool(j, "writable", p->tag && p->tag->announced && !p->tag->readonly);
+        put_series(j, &p);
+        json_key(j, "device");
+        if (p.tag.of)
+            json_str(j, p.tag.of->name);
+        else
+            json_null(j);
+        json_key(j, "name");
+        json_str(j, w->name);
+        put_text(j, "datatype", point_datatype(&p));
+        put_value(j, &p);
+        put_text(j, "quality", point_quality(&p));
+        put_time(j, "at", point_at(&p));
+        json_key(j, "unit");
+        if (w->unit.n)
+            json_str(j, w->unit);
+        else
+            json_null(j);
+        put_bool(j, "writable", p.tag.announced && !w->readonly);
         json_close(j);
     }
     json_close(j);

@@ -6,10 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define RUN_MAX 4096 /* metrics of one device gathered for one shape */
+
 struct restoring {
     struct engine *engine;
     struct moment now;
     struct map devices; /* id -> device */
+    /* Rows of one device that follow each other: a shape is made of all at once. */
+    struct device *run_of;
+    struct arena run_texts, scratch;
+    struct spb_old_metric run[RUN_MAX];
+    size_t n_run;
 };
 
 static struct device *find(struct restoring *r, int64_t id)
@@ -43,11 +50,11 @@ static enum err on_device(void *ctx, const struct load_device *l)
     d->last_seen_ms = l->last_seen_ms;
     d->status_since_ms = l->status_since_ms;
     restore_verdict(d, l);
-    device_set_text(&d->manufacturer, l->manufacturer);
-    device_set_text(&d->model, l->model);
-    device_set_text(&d->serial, l->serial);
-    device_set_text(&d->firmware, l->firmware);
-    device_set_text(&d->fault, l->fault);
+    device_set_text(d, &d->manufacturer, l->manufacturer);
+    device_set_text(d, &d->model, l->model);
+    device_set_text(d, &d->serial, l->serial);
+    device_set_text(d, &d->firmware, l->firmware);
+    device_set_text(d, &d->fault, l->fault);
     d->evidence.fault = d->fault;
     /* A death before our restart still counts until something newer is heard. */
     if (str_is(l->link, "lost")) {
@@ -96,7 +103,7 @@ static enum err on_registration(void *ctx, const struct load_registration *l)
     enum err e = lw_strand_attach(d);
     if (e)
         return e;
-    device_set_text(&d->prefix, str_of(r->engine->config->lwm2m_prefix));
+    device_set_text(d, &d->prefix, str_of(r->engine->config->lwm2m_prefix));
     char *links = strndup(l->links.p ? l->links.p : "", l->links.n);
     struct lw_registration reg = {.state = reg_state(l->state),
                                   .dialect =
@@ -157,18 +164,13 @@ static enum err on_node(void *ctx, const struct load_node *l)
     struct device *d = find(r, l->device_id);
     if (!d || !d->sp)
         return ERR_OK;
-    snprintf(d->restored_life, sizeof d->restored_life, "%.*s", STR_ARG(l->life));
-    d->restored_born_ms = l->born_ms;
-    d->restored_died_ms = l->died_ms;
-    d->restored_bd_seq = l->bd_seq;
-    d->restored_conformant = l->conformant;
-    d->restored_rebirths = l->rebirths;
     struct spb_node_info before = {.life = node_life(l->life),
                                    .has_bd_seq = l->bd_seq >= 0,
                                    .bd_seq = l->bd_seq >= 0 ? (uint64_t)l->bd_seq : 0,
                                    .born_ms = l->born_ms,
                                    .died_ms = l->died_ms,
-                                   .conformant = l->conformant};
+                                   .conformant = l->conformant,
+                                   .rebirths_asked = (uint32_t)l->rebirths};
     spb_node_restore(d->sp, &before);
     if (d->evidence.died_kind[0] && str_is(l->life, "dead")) {
         d->evidence.died_at_ms = l->died_ms;
@@ -177,13 +179,88 @@ static enum err on_node(void *ctx, const struct load_node *l)
     return ERR_OK;
 }
 
+/* The value of a metric from its JSON, typed where that loses nothing. */
+static struct spb_value old_value(struct arena *a, unsigned datatype, struct str json)
+{
+    struct spb_value v = {.datatype = (uint8_t)datatype, .cls = SPB_V_JSON, .s = json};
+    struct json_node *n;
+    double f;
+    int64_t i;
+    if (str_is(json, "null")) {
+        v.cls = SPB_V_NULL;
+        v.u = 0;
+    } else if (datatype == SPB_FLOAT || datatype == SPB_DOUBLE) {
+        if (!str_to_double(json, &f)) {
+            v.cls = SPB_V_FLOAT;
+            v.f = f;
+        }
+    } else if (datatype >= SPB_INT8 && datatype <= SPB_INT64) {
+        if (!str_to_i64(json, &i)) {
+            v.cls = SPB_V_INT;
+            v.i = i;
+        }
+    } else if (datatype == SPB_BOOLEAN) {
+        v.cls = SPB_V_BOOL;
+        v.b = str_is(json, "true");
+    } else if (datatype == SPB_STRING || datatype == SPB_TEXT) {
+        if (!json_parse(a, json, 4, &n) && json_is_str(n, &v.s))
+            v.cls = SPB_V_TEXT;
+        else
+            v.s = json;
+    }
+    return v;
+}
+
+static enum err end_run(struct restoring *r)
+{
+    enum err e = ERR_OK;
+    arena_reset(&r->scratch);
+    if (r->n_run)
+        e = spb_node_restore_metrics(r->run_of->sp, r->run, r->n_run, &r->scratch);
+    if (e == ERR_FULL) { /* more than a node may have: what is left out comes with the next birth */
+        log_warn("engine.series_not_restored", KV("endpoint", r->run_of->endpoint));
+        e = ERR_OK;
+    }
+    r->n_run = 0;
+    arena_reset(&r->run_texts);
+    return e;
+}
+
+static enum err add_to_run(struct restoring *r, struct device *d, const struct load_series *l)
+{
+    enum err e = ERR_OK;
+    if (r->run_of != d || r->n_run == RUN_MAX)
+        e = end_run(r);
+    r->run_of = d;
+    unsigned datatype = SPB_UNKNOWN;
+    struct str name = arena_str(&r->run_texts, l->key), json = arena_str(&r->run_texts, l->value);
+    struct spb_old_metric *m = &r->run[r->n_run];
+    str_cut(&name, ':');
+    *m = (struct spb_old_metric){.device = str_cut(&name, '/'), .name = name, .series = l->id};
+    m->unit = arena_str(&r->run_texts, l->unit);
+    if (!name.p || !json.p || !m->unit.p)
+        return ERR_NOMEM;
+    if (spb_datatype_from(l->datatype, &datatype))
+        m->datatype = (uint8_t)datatype;
+    m->value = (struct spb_value){.datatype = m->datatype, .cls = SPB_V_NULL};
+    if (l->has_latest) {
+        m->value = old_value(&r->run_texts, datatype, json);
+        m->time_ms = l->at_ms;
+    }
+    r->n_run++;
+    d->n_metrics++;
+    return e;
+}
+
 static enum err on_series(void *ctx, const struct load_series *l)
 {
     struct restoring *r = ctx;
     struct device *d = find(r, l->device_id);
     if (!d)
         return ERR_OK;
-    return point_restored(d, l) ? ERR_OK : ERR_NOMEM;
+    if (!str_is(l->source, "sparkplug"))
+        return resource_restore(d, l);
+    return d->sp ? add_to_run(r, d, l) : ERR_OK;
 }
 
 static enum err on_command(void *ctx, const struct load_command *l)
@@ -215,9 +292,15 @@ static void settle_all(struct engine *e, struct moment now)
 
 enum err engine_restore(struct engine *e, struct pg *db)
 {
-    struct restoring r = {.engine = e, .now = clock_now()};
-    map_init(&r.devices, r.now.mono_ms);
-    const struct load_visitor v = {.ctx = &r,
+    struct restoring *r = calloc(1, sizeof *r);
+    if (!r)
+        return ERR_NOMEM;
+    r->engine = e;
+    r->now = clock_now();
+    map_init(&r->devices, r->now.mono_ms);
+    arena_init(&r->run_texts, (size_t)1 << 16, (size_t)1 << 30);
+    arena_init(&r->scratch, (size_t)1 << 16, (size_t)1 << 30);
+    const struct load_visitor v = {.ctx = r,
                                    .device = on_device,
                                    .registration = on_registration,
                                    .observation = on_observation,
@@ -228,12 +311,17 @@ enum err engine_restore(struct engine *e, struct pg *db)
     int64_t max_device = 0;
     uint32_t max_series = 0;
     enum err err = store_load(db, &v, &max_device, &max_series);
+    if (!err)
+        err = end_run(r);
     if (!err) {
         atomic_store(&e->next_device_id, max_device + 1);
         atomic_store(&e->next_series, max_series + 1);
-        settle_all(e, r.now);
-        log_info("engine.restored", KI("devices", r.devices.n), KI("max_series", max_series));
+        settle_all(e, r->now);
+        log_info("engine.restored", KI("devices", r->devices.n), KI("max_series", max_series));
     }
-    map_fini(&r.devices);
+    map_fini(&r->devices);
+    arena_fini(&r->run_texts);
+    arena_fini(&r->scratch);
+    free(r);
     return err;
 }

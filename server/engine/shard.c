@@ -21,6 +21,8 @@ enum err shard_init(struct shard *s, struct engine *e, unsigned index)
     map_init(&s->by_id, seed);
     map_init(&s->blocked, seed);
     map_init(&s->strangers, seed);
+    words_init(&s->words, seed);
+    s->shapes = spb_shapes_new(seed);
     heap_init(&s->deadlines);
     list_init(&s->dirty);
     arena_init(&s->scratch, SCRATCH_CHUNK, SCRATCH_LIMIT);
@@ -28,7 +30,7 @@ enum err shard_init(struct shard *s, struct engine *e, unsigned index)
     s->admit_tokens = 100;
     s->box = mailbox_new((size_t)e->config->engine_mailbox);
     s->live = live_table_new();
-    return s->box && s->live ? ERR_OK : ERR_NOMEM;
+    return s->box && s->live && s->shapes ? ERR_OK : ERR_NOMEM;
 }
 
 void shard_fini(struct shard *s)
@@ -36,6 +38,8 @@ void shard_fini(struct shard *s)
     size_t it = 0;
     for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
         device_free(d);
+    words_fini(&s->words);
+    spb_shapes_free(s->shapes);
     map_fini(&s->by_endpoint);
     map_fini(&s->by_node);
     map_fini(&s->by_id);
@@ -202,13 +206,26 @@ static void survey(struct shard *s)
     s->metrics_in = 0;
 }
 
+/* Latest values go to SQL round by round, a slice of the fleet per tick, so that neither the writer
+ * nor anybody who waits for this shard sees them all at once. */
+static void store_latest_slice(struct shard *s)
+{
+    size_t share = s->by_endpoint.n / (LATEST_MS / TICK_MS) + 1;
+    while (share--) {
+        struct device *d = map_next(&s->by_endpoint, &s->latest_it);
+        if (!d) {
+            s->latest_it = 0;
+            return;
+        }
+        points_store_latest(d);
+    }
+}
+
 static void store_latest(struct shard *s)
 {
     size_t it = 0;
     for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
-        for (struct point *p = d->points; p; p = p->next)
-            if (p->store_dirty)
-                point_store_latest(p);
+        points_store_latest(d);
 }
 
 /* Under pressure a batch waits to be filled: the writer counts batches, not samples. */
@@ -222,6 +239,7 @@ static void run_ticks(struct shard *s)
     s->now = clock_now();
     if (s->now.mono_ms >= s->next_tick_ms) {
         feed_tick(s);
+        store_latest_slice(s);
         s->next_tick_ms = s->now.mono_ms + TICK_MS;
     }
     if (s->batch && s->now.mono_ms >= s->batch_since_ms + batch_age_ms(s))
@@ -229,10 +247,6 @@ static void run_ticks(struct shard *s)
     if (s->now.mono_ms >= s->next_survey_ms) {
         survey(s);
         s->next_survey_ms = s->now.mono_ms + SURVEY_MS;
-    }
-    if (s->now.mono_ms >= s->next_latest_ms) {
-        store_latest(s);
-        s->next_latest_ms = s->now.mono_ms + LATEST_MS;
     }
 }
 
@@ -263,7 +277,6 @@ static void run(void *arg)
     s->now = clock_now();
     s->survey_at_ms = s->now.mono_ms;
     s->next_survey_ms = s->now.mono_ms + SURVEY_MS;
-    s->next_latest_ms = s->now.mono_ms + LATEST_MS;
     while (!s->stopping) {
         struct mail *m = mailbox_take(s->box, next_wake(s), &closed);
         while (m) {

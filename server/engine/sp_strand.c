@@ -13,7 +13,7 @@ static void sink_publish(void *ctx, struct str topic, struct str payload)
     struct device *d = ctx;
     struct engine *e = d->shard->engine;
     enum err err = mqtt_publish(e->sp, topic, payload, 0, false, NULL);
-    d->published = err;
+    d->published = (uint8_t)err;
     if (err) {
         metric_add(e->metrics, M_DROP_PUBLISH, 1);
         log_warn("sparkplug.not_published", KV("endpoint", d->endpoint), KE(err));
@@ -46,7 +46,7 @@ static void store_node(struct device *d)
     params_ms(&p, i.born_ms);
     params_ms(&p, i.died_ms);
     params_bool(&p, i.conformant);
-    params_i64(&p, i.rebirths_asked + d->restored_rebirths);
+    params_i64(&p, i.rebirths_asked);
     params_text(&p, i.last_cause ? spb_cause_words(i.last_cause) : NULL);
     params_ms(&p, i.last_cause_ms);
     params_put(d->shard->engine, ST_NODE_PUT, &p);
@@ -69,7 +69,8 @@ static void store_subdevices(struct device *d, struct str name)
 {
     const struct spb_device *s;
     for (size_t i = 0; (s = spb_node_device(d->sp, i)); i++)
-        if (name.p ? str_eq(s->name, name) : s->life != SPB_LIFE_BORN)
+        if (name.p ? str_eq(s->name, name)
+                   : s->life != SPB_LIFE_BORN && s->life != SPB_LIFE_UNKNOWN)
             store_subdevice(d, s);
 }
 
@@ -122,10 +123,8 @@ static void sink_event(void *ctx, enum spb_node_event ev, struct str device, con
                   words && *words ? ": " : "", words ? words : "");
     if (ev == SPB_EV_NODE_DEAD)
         note_death(d);
-    if (ev == SPB_EV_NODE_BORN) {
-        d->restored_life[0] = '\0';
+    if (ev == SPB_EV_NODE_BORN)
         commands_see_birth(d);
-    }
     if (row->stores && !device.p)
         store_node(d);
     if (row->stores && ev != SPB_EV_REBIRTH_ASKED)
@@ -142,20 +141,20 @@ static void sink_anomaly(void *ctx, enum err e, const char *words, struct moment
     d->judge = true; /* it may have counted as lost */
 }
 
-enum err sp_strand_attach(struct device *d)
+static const struct spb_node_sink sink = {.publish = sink_publish,
+                                          .samples = sink_samples,
+                                          .event = sink_event,
+                                          .stale = sink_stale,
+                                          .anomaly = sink_anomaly,
+                                          .may_ask = flow_may_ask};
+
+enum err sp_strand_attach(struct device *d, struct str group, struct str node)
 {
     const struct config *c = d->shard->engine->config;
     struct spb_node_options o = {.reorder_ms = (uint32_t)c->sparkplug_reorder_ms,
                                  .rebirth_interval_ms = 5000,
                                  .strict = c->sparkplug_strict};
-    d->sp_sink = (struct spb_node_sink){.ctx = d,
-                                        .publish = sink_publish,
-                                        .samples = sink_samples,
-                                        .event = sink_event,
-                                        .stale = sink_stale,
-                                        .anomaly = sink_anomaly,
-                                        .may_ask = flow_may_ask};
-    d->sp = spb_node_new(str_of(d->group), str_of(d->node), &o, &d->sp_sink);
+    d->sp = spb_node_new(group, node, &o, d->shard->shapes, &sink, d);
     return d->sp ? ERR_OK : ERR_NOMEM;
 }
 
@@ -174,7 +173,7 @@ static enum err admit_clash(struct shard *s, struct device *owner, const struct 
                   STR_ARG(t->group), name);
     timeline_addf(*out, TL_CLASH,
                   "Identity clash: the edge node \"%.*s\" exists in group \"%s\" too, as device %s",
-                  STR_ARG(t->node), owner->group, owner->endpoint);
+                  STR_ARG(t->node), spb_node_group(owner->sp), owner->endpoint);
     device_settle(owner);
     return ERR_OK;
 }
@@ -245,11 +244,13 @@ void sp_strand_message(struct shard *s, const struct letter_mqtt *m)
 void sp_strand_broker(struct shard *s, bool up, bool first)
 {
     size_t it = 0, nodes = 0;
-    for (struct device *d; (d = map_next(&s->by_node, &it));)
-        nodes++;
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
+        nodes += d->sp != NULL;
     uint32_t spread_ms = (uint32_t)(nodes * 1000 / REBIRTHS_PER_S);
     it = 0;
-    for (struct device *d; (d = map_next(&s->by_node, &it));) {
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
+        if (!d->sp)
+            continue;
         if (up) {
             spb_node_host_back(d->sp, (uint32_t)(shard_random(s) % (spread_ms + 1)), s->now);
             commands_flush(d);

@@ -94,7 +94,7 @@ void lw_anomaly(struct lw_client *c, enum err e, struct moment now, const char *
     va_start(ap, fmt);
     vsnprintf(words, sizeof words, fmt, ap);
     va_end(ap);
-    c->sink->anomaly(c->sink->ctx, e, words, now);
+    c->sink->anomaly(c->ctx, e, words, now);
 }
 
 struct lw_downlink lw_ack(const struct lw_uplink *u, lw_code code)
@@ -114,7 +114,7 @@ static void send_ack(struct lw_client *c, const struct lw_downlink *ack, struct 
 {
     enum lw_dialect registered = c->reg.dialect;
     c->reg.dialect = c->asking;
-    enum err e = c->sink->send(c->sink->ctx, ack);
+    enum err e = c->sink->send(c->ctx, ack);
     c->reg.dialect = registered;
     if (e)
         lw_anomaly(c, e, now, "an answer could not be sent: %s", err_word(e));
@@ -157,7 +157,7 @@ static void on_send(struct lw_client *c, const struct lw_uplink *u, struct arena
         return;
     }
     struct lw_downlink ack = lw_ack(u, LW_CHANGED);
-    c->sink->values(c->sink->ctx, &values, LW_SRC_SEND, now);
+    c->sink->values(c->ctx, &values, LW_SRC_SEND, now);
     send_ack(c, &ack, now); /* after the values, so that the sink can let it wait for them */
 }
 
@@ -219,7 +219,7 @@ void lw_client_uplink(struct lw_client *c, enum lw_dialect dialect, const struct
         lw_on_response(c, u, scratch, now);
         break;
     case LW_UP_LOST:
-        c->sink->registration(c->sink->ctx, LW_EV_LOST, NULL, now);
+        c->sink->registration(c->ctx, LW_EV_LOST, NULL, now);
         break;
     case LW_UP_BS_REQUEST:
     case LW_UP_BS_PACK:
@@ -231,19 +231,16 @@ void lw_client_uplink(struct lw_client *c, enum lw_dialect dialect, const struct
 
 /* ---- life ---- */
 
-struct lw_client *lw_client_new(struct str endpoint, const struct lw_model *model,
-                                const struct lw_client_sink *sink, uint64_t token_seed)
+struct lw_client *lw_client_new(const struct lw_model *model, struct words *words,
+                                const struct lw_client_sink *sink, void *ctx, uint64_t token_seed)
 {
     struct lw_client *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    c->endpoint = strndup(endpoint.n ? endpoint.p : "", endpoint.n);
-    if (!c->endpoint) {
-        free(c);
-        return NULL;
-    }
     c->model = model;
     c->sink = sink;
+    c->ctx = ctx;
+    c->words = words;
     for (size_t i = 0; i < 4; i++)
         c->rng[i] = splitmix(&token_seed);
     map_init(&c->pending, draw(c->rng));
@@ -264,8 +261,8 @@ void lw_client_free(struct lw_client *c)
     map_fini(&c->pending);
     map_fini(&c->obs_by_token);
     heap_fini(&c->due);
-    free(c->reg.links);
-    free(c->endpoint);
+    words_put(c->words, c->reg.links);
+    free(c->late);
     free(c);
 }
 

@@ -11,6 +11,7 @@
 #define BRAID_LWM2M_CLIENT_H
 
 #include "base/clock.h"
+#include "base/words.h"
 #include "codec/lwm2m_msg.h"
 #include "lwm2m/model.h"
 
@@ -28,7 +29,7 @@ struct lw_registration {
     int64_t registered_ms, updated_ms; /* UTC; updated: last word of the device about it */
     int64_t expires_ms;                /* UTC; 0 = never */
     uint64_t expires_mono_ms;          /* UINT64_MAX = never */
-    char *links;                       /* object list in link format, as last given; NULL if none */
+    const char *links;                 /* object list in link format, as last given; NULL if none */
 };
 
 enum lw_source { LW_SRC_REGISTRATION, LW_SRC_READ, LW_SRC_NOTIFY, LW_SRC_SEND, LW_SRC_WRITE };
@@ -68,8 +69,8 @@ struct lw_observation {
 };
 
 struct lw_client;
+/* Effects of a client; `ctx` is what lw_client_new was given. */
 struct lw_client_sink {
-    void *ctx;
     /* Publish `d` to the device, in the dialect lw_client_registration names during the call (for
      * a refusal that is the dialect of the question).  ERR_UNSUPPORTED: the dialect cannot say it.
      */
@@ -92,11 +93,11 @@ struct lw_client_sink {
     void (*anomaly)(void *ctx, enum err e, const char *words, struct moment now);
 };
 
-/* lw_client_new: `endpoint` is copied; `sink` and `model` must outlive the client; token_seed makes
- * its tokens unguessable and unique.  NULL without memory.  lw_client_free tells the sink nothing.
- */
-struct lw_client *lw_client_new(struct str endpoint, const struct lw_model *model,
-                                const struct lw_client_sink *sink, uint64_t token_seed);
+/* lw_client_new: `model`, `words` (the object lists of like devices are one) and `sink` must
+ * outlive the client; token_seed makes its tokens unguessable and unique.  NULL without memory.
+ * lw_client_free tells the sink nothing. */
+struct lw_client *lw_client_new(const struct lw_model *model, struct words *words,
+                                const struct lw_client_sink *sink, void *ctx, uint64_t token_seed);
 void lw_client_free(struct lw_client *c);
 
 const struct lw_registration *lw_client_registration(const struct lw_client *c);

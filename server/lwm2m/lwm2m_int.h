@@ -44,9 +44,10 @@ struct lw_late {
 };
 
 struct lw_client {
-    char *endpoint;
     const struct lw_model *model;
     const struct lw_client_sink *sink;
+    void *ctx; /* of the sink */
+    struct words *words;
     struct lw_registration reg;
     enum lw_dialect asking; /* dialect of the uplink being handled */
     uint64_t rng[4];
@@ -55,7 +56,7 @@ struct lw_client {
     struct lw_observation **obs;
     size_t n_obs, cap_obs;
     struct map obs_by_token;
-    struct lw_late late[LW_LATE]; /* ring */
+    struct lw_late *late; /* ring of LW_LATE; NULL: none yet */
     unsigned late_next;
     uint64_t cancels_since_mono; /* window of the throttle on our own cancels */
     unsigned cancels;

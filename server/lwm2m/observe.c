@@ -64,7 +64,7 @@ void lw_observation_end(struct lw_client *c, struct lw_observation *o, const cha
 {
     unlink_observation(c, o);
     if (o->active && why)
-        c->sink->observation(c->sink->ctx, o, why, now);
+        c->sink->observation(c->ctx, o, why, now);
     free(o);
 }
 
@@ -96,7 +96,7 @@ void lw_observation_confirm(struct lw_client *c, struct lw_observation *o, struc
             i++;
     o->active = true;
     o->since_ms = now.utc_ms;
-    c->sink->observation(c->sink->ctx, o, NULL, now);
+    c->sink->observation(c->ctx, o, NULL, now);
 }
 
 void lw_on_notify(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,
@@ -115,7 +115,7 @@ void lw_on_notify(struct lw_client *c, const struct lw_uplink *u, struct arena *
     if (e)
         lw_anomaly(c, e, now, "notify %s cannot be read: %s", o->token.text, err_word(e));
     else if (values.n)
-        c->sink->values(c->sink->ctx, &values, LW_SRC_NOTIFY, now);
+        c->sink->values(c->ctx, &values, LW_SRC_NOTIFY, now);
 }
 
 size_t lw_client_observations(const struct lw_client *c)

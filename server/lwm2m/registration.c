@@ -42,10 +42,10 @@ static bool binding_is_sane(struct str b)
     return b.n < sizeof(((struct lw_registration *)0)->binding);
 }
 
-/* The object list as text, without the objects that must not be in it.  *text is malloc'd, NULL
- * when the message has no list. */
+/* The object list as text, without the objects that must not be in it.  *text is a reference to the
+ * shared words, NULL when the message has no list. */
 static enum err read_links(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,
-                           char **text, struct moment now)
+                           const char **text, struct moment now)
 {
     const struct lw_links *in = &u->reg.links;
     struct lw_links kept = {.root = in->root};
@@ -70,9 +70,8 @@ static enum err read_links(struct lw_client *c, const struct lw_uplink *u, struc
     buf_init(&out, LINKS_MAX);
     lw_links_write(&out, &kept);
     enum err e = out.err;
-    size_t n;
-    if (!e && !(*text = buf_take(&out, &n)))
-        e = out.err ? out.err : ERR_NOMEM;
+    if (!e && !(*text = words_take(c->words, buf_view(&out))))
+        e = ERR_NOMEM;
     buf_fini(&out);
     return e;
 }
@@ -140,10 +139,11 @@ static void set_binding(struct lw_client *c, const struct lw_registration_fields
         r->queue_mode = f->queue_mode != 0;
 }
 
-static void set_links(struct lw_registration *r, char *text)
+/* Takes the reference over. */
+static void set_links(struct lw_client *c, const char *text)
 {
-    free(r->links);
-    r->links = text;
+    words_put(c->words, c->reg.links);
+    c->reg.links = text;
 }
 
 static void tell_values(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,
@@ -156,7 +156,7 @@ static void tell_values(struct lw_client *c, const struct lw_uplink *u, struct a
     if (e)
         lw_anomaly(c, e, now, "the first values cannot be read: %s", err_word(e));
     else if (values.n)
-        c->sink->values(c->sink->ctx, &values, LW_SRC_REGISTRATION, now);
+        c->sink->values(c->ctx, &values, LW_SRC_REGISTRATION, now);
 }
 
 void lw_on_register(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,
@@ -164,7 +164,7 @@ void lw_on_register(struct lw_client *c, const struct lw_uplink *u, struct arena
 {
     const struct lw_registration_fields *f = &u->reg;
     struct refusal r;
-    char *links = NULL;
+    const char *links = NULL;
     bool again = c->reg.state == LW_REG_REGISTERED;
     if (!check_register(f, &r)) {
         lw_refuse(c, u, r.code, r.err, r.words, now);
@@ -179,7 +179,7 @@ void lw_on_register(struct lw_client *c, const struct lw_uplink *u, struct arena
     if (again && c->reg.dialect != c->asking)
         lw_drop_all(c, now); /* their answers could not be recognised */
     lw_observations_end(c, "the device registered again", now);
-    set_links(&c->reg, NULL);
+    set_links(c, NULL);
     c->reg = (struct lw_registration){.state = LW_REG_REGISTERED,
                                       .dialect = c->asking,
                                       .lifetime = f->has_lifetime ? f->lifetime : DEFAULT_LIFETIME,
@@ -193,14 +193,14 @@ void lw_on_register(struct lw_client *c, const struct lw_uplink *u, struct arena
     struct lw_downlink ack = lw_ack(u, LW_CREATED);
     ack.has_lifetime = true;
     ack.lifetime = c->reg.lifetime;
-    c->sink->registration(c->sink->ctx, again ? LW_EV_REREGISTERED : LW_EV_REGISTERED, &ack, now);
+    c->sink->registration(c->ctx, again ? LW_EV_REREGISTERED : LW_EV_REGISTERED, &ack, now);
     tell_values(c, u, scratch, now);
 }
 
 void lw_on_update(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,
                   struct moment now)
 {
-    char *links = NULL;
+    const char *links = NULL;
     if (c->reg.state != LW_REG_REGISTERED) {
         lw_refuse(c, u, LW_NOT_FOUND, ERR_NOTFOUND, "not registered: register again", now);
         return;
@@ -212,14 +212,14 @@ void lw_on_update(struct lw_client *c, const struct lw_uplink *u, struct arena *
         return;
     }
     if (links)
-        set_links(&c->reg, links);
+        set_links(c, links);
     if (u->reg.has_lifetime)
         c->reg.lifetime = u->reg.lifetime;
     set_binding(c, &u->reg, now);
     c->reg.updated_ms = now.utc_ms;
     set_expiry(&c->reg, now);
     struct lw_downlink ack = lw_ack(u, LW_CHANGED);
-    c->sink->registration(c->sink->ctx, LW_EV_UPDATED, &ack, now);
+    c->sink->registration(c->ctx, LW_EV_UPDATED, &ack, now);
     tell_values(c, u, scratch, now);
 }
 
@@ -241,7 +241,7 @@ void lw_on_deregister(struct lw_client *c, const struct lw_uplink *u, struct mom
     end_registration(c, LW_REG_DEREGISTERED, "the device de-registered", now);
     c->reg.updated_ms = now.utc_ms; /* the last word of the device about it */
     struct lw_downlink ack = lw_ack(u, LW_DELETED);
-    c->sink->registration(c->sink->ctx, LW_EV_DEREGISTERED, &ack, now);
+    c->sink->registration(c->ctx, LW_EV_DEREGISTERED, &ack, now);
 }
 
 uint64_t lw_expiry_due(const struct lw_client *c)
@@ -255,17 +255,17 @@ void lw_expire_if_due(struct lw_client *c, struct moment now)
     if (c->reg.state != LW_REG_REGISTERED || now.mono_ms < lw_expiry_due(c))
         return;
     end_registration(c, LW_REG_EXPIRED, "the registration expired", now);
-    c->sink->registration(c->sink->ctx, LW_EV_EXPIRED, NULL, now);
+    c->sink->registration(c->ctx, LW_EV_EXPIRED, NULL, now);
 }
 
 enum err lw_client_restore(struct lw_client *c, const struct lw_registration *r, struct moment now)
 {
-    char *links = NULL;
+    const char *links = NULL;
     if (c->pending.n || c->n_obs)
         return ERR_CONFLICT;
-    if (r->links && !(links = strdup(r->links)))
+    if (r->links && !(links = words_take(c->words, str_of(r->links))))
         return ERR_NOMEM;
-    set_links(&c->reg, NULL);
+    set_links(c, NULL);
     c->reg = *r;
     c->reg.links = links;
     c->reg.expires_mono_ms = LW_NEVER; /* the old monotonic clock is gone: count from UTC */

@@ -107,7 +107,10 @@ static enum err pending_new(uint64_t request_id, const struct lw_downlink *d,
 
 static void remember_late(struct lw_client *c, const struct lw_pending *p)
 {
-    c->late[c->late_next++ % LW_LATE] = (struct lw_late){p->token, p->op};
+    if (!c->late)
+        c->late = calloc(LW_LATE, sizeof *c->late);
+    if (c->late)
+        c->late[c->late_next++ % LW_LATE] = (struct lw_late){p->token, p->op};
 }
 
 /* Ends a request without an answer; `tell` unless nobody should hear of it. */
@@ -122,7 +125,7 @@ static void give_up(struct lw_client *c, struct lw_pending *p, enum lw_outcome o
     struct lw_answer a = {
         .request_id = p->request_id, .outcome = outcome, .op = p->op, .token = p->token};
     if (tell && !p->internal)
-        c->sink->answer(c->sink->ctx, &a, now);
+        c->sink->answer(c->ctx, &a, now);
     pending_free(p);
 }
 
@@ -205,7 +208,7 @@ static enum err ask(struct lw_client *c, struct lw_pending *p, const struct lw_d
         e = lw_observation_add(c, p->token, composite ? d->paths : &d->path,
                                composite ? d->n_paths : 1, composite, &o);
     if (!e)
-        e = c->sink->send(c->sink->ctx, d);
+        e = c->sink->send(c->ctx, d);
     if (e) {
         if (o)
             lw_observation_end(c, o, NULL, (struct moment){0});
@@ -270,7 +273,7 @@ static void on_stranger(struct lw_client *c, const struct lw_uplink *u, struct m
 {
     if (is_echo(c, u->token))
         return;
-    for (size_t i = 0; i < LW_LATE; i++) {
+    for (size_t i = 0; c->late && i < LW_LATE; i++) {
         struct lw_late *late = &c->late[i];
         if (!late->token.text[0] || strcmp(late->token.text, u->token.text) != 0)
             continue;
@@ -341,10 +344,9 @@ static void tell_values(struct lw_client *c, const struct lw_pending *p, const s
                         struct moment now)
 {
     if (a->values.n)
-        c->sink->values(c->sink->ctx, &a->values, observes(p->op) ? LW_SRC_NOTIFY : LW_SRC_READ,
-                        now);
+        c->sink->values(c->ctx, &a->values, observes(p->op) ? LW_SRC_NOTIFY : LW_SRC_READ, now);
     if (lw_code_ok(a->code) && p->written.n)
-        c->sink->values(c->sink->ctx, &p->written, LW_SRC_WRITE, now);
+        c->sink->values(c->ctx, &p->written, LW_SRC_WRITE, now);
 }
 
 void lw_on_response(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,
@@ -372,6 +374,6 @@ void lw_on_response(struct lw_client *c, const struct lw_uplink *u, struct arena
     settle_observation(c, p, u->code, now);
     tell_values(c, p, &a, now);
     if (!p->internal)
-        c->sink->answer(c->sink->ctx, &a, now);
+        c->sink->answer(c->ctx, &a, now);
     pending_free(p);
 }

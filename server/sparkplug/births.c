@@ -48,27 +48,27 @@ static void take_metrics(struct spb_node *n, struct device *d, const struct spb_
                          struct arena *scratch, struct moment now)
 {
     struct turn t;
-    if (!spb_turn_begin(&t, n, p, scratch, now))
+    struct spb_tag *tags = arena_calloc(scratch, p->n + 1, sizeof *tags);
+    if (!tags || !spb_turn_begin(&t, n, p, scratch, now))
         return;
-    for (size_t i = 0; i < p->n; i++) {
-        if (spb_is_bd_seq(&p->metrics[i]))
-            continue;
-        struct tag *tag = spb_tag_announce(&t, d, &p->metrics[i]);
-        if (tag)
-            spb_turn_sample(&t, tag, &p->metrics[i]);
-    }
+    enum err e = spb_tags_announce(&t, d, false, tags);
+    if (e)
+        spb_anomaly(n, e, now, "birth with %zu metrics", p->n);
+    for (size_t i = 0; !e && i < p->n; i++)
+        if (tags[i].cell)
+            spb_turn_sample(&t, &tags[i], &p->metrics[i]);
     spb_turn_end(&t);
 }
 
 static void devices_stale(struct spb_node *n, struct moment now)
 {
-    for (size_t i = 0; i < n->n_devices; i++) {
-        struct device *d = n->devices[i];
+    for (size_t i = 0; i < spb_device_count(n); i++) {
+        struct device *d = spb_device_at(n, i);
         spb_tags_retract(n, d);
         if (d->pub.life != SPB_LIFE_BORN)
             continue;
         d->pub.life = SPB_LIFE_STALE;
-        n->sink.stale(n->sink.ctx, d->pub.name, now);
+        n->sink->stale(n->ctx, d->pub.name, now);
     }
 }
 
@@ -121,8 +121,8 @@ void spb_node_end(struct spb_node *n, enum spb_life life, struct moment now, con
     spb_order_forget(n);
     if (life == SPB_LIFE_DEAD)
         n->died_ms = now.utc_ms;
-    for (size_t i = 0; i < n->n_devices; i++) {
-        struct spb_device *d = &n->devices[i]->pub;
+    for (size_t i = 0; i < spb_device_count(n); i++) {
+        struct spb_device *d = &spb_device_at(n, i)->pub;
         if (d->life != SPB_LIFE_BORN && !(d->life == SPB_LIFE_STALE && life == SPB_LIFE_DEAD))
             continue;
         d->life = life;
@@ -130,7 +130,7 @@ void spb_node_end(struct spb_node *n, enum spb_life life, struct moment now, con
             d->died_ms = now.utc_ms;
     }
     spb_tags_stale(n, NULL);
-    n->sink.stale(n->sink.ctx, node_level, now);
+    n->sink->stale(n->ctx, node_level, now);
     spb_say(n, life == SPB_LIFE_DEAD ? SPB_EV_NODE_DEAD : SPB_EV_NODE_STALE, node_level, now, "%s",
             words);
 }
@@ -184,6 +184,6 @@ void spb_device_death(struct spb_node *n, struct str device, const struct spb_pa
     d->pub.life = SPB_LIFE_DEAD;
     d->pub.died_ms = dated ? (int64_t)p->timestamp : now.utc_ms;
     spb_tags_stale(n, d);
-    n->sink.stale(n->sink.ctx, d->pub.name, now);
+    n->sink->stale(n->ctx, d->pub.name, now);
     spb_say(n, SPB_EV_DEVICE_DEAD, d->pub.name, now, "its death certificate came");
 }

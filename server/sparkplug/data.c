@@ -55,28 +55,74 @@ static bool has_text(const struct spb_value *v)
     return v->cls == SPB_V_TEXT || v->cls == SPB_V_BYTES || v->cls == SPB_V_JSON;
 }
 
-/* Copies the value into the tag; text re-uses the tag's buffer. */
-static enum err keep(struct spb_node *n, struct tag *tag, const struct spb_value *v)
+static bool cell_has_text(const struct spb_cell *c)
 {
-    struct spb_value copy = *v;
-    if (has_text(v)) {
-        if (v->s.n > tag->text_cap) {
-            size_t cap = v->s.n + v->s.n / 4 + 16;
-            if (cap - tag->text_cap > SPB_MAX_TEXT_BYTES - n->text_bytes)
-                return ERR_FULL;
-            char *p = realloc(tag->text, cap);
-            if (!p)
-                return ERR_NOMEM;
-            n->text_bytes += cap - tag->text_cap;
-            tag->text = p;
-            tag->text_cap = cap;
-        }
-        if (v->s.n)
-            memcpy(tag->text, v->s.p, v->s.n);
-        copy.s = str_make(v->s.n ? tag->text : "", v->s.n);
+    return c->cls == SPB_V_TEXT || c->cls == SPB_V_BYTES || c->cls == SPB_V_JSON;
+}
+
+void spb_cell_clear(struct spb_node *n, struct spb_cell *c, uint8_t datatype)
+{
+    if (cell_has_text(c) && c->text) {
+        n->text_bytes -= c->text->cap;
+        free(c->text);
     }
-    tag->pub.value = copy;
+    c->u = 0;
+    c->cls = SPB_V_NULL;
+    c->datatype = datatype;
+}
+
+/* Room for `size` bytes in the cell's text, which it re-uses. */
+static enum err text_room(struct spb_node *n, struct spb_cell *c, size_t size)
+{
+    struct spb_text *t = cell_has_text(c) ? c->text : NULL;
+    size_t before = t ? t->cap : 0, cap = size + size / 4 + 8;
+    if (!cell_has_text(c))
+        spb_cell_clear(n, c, c->datatype);
+    if (!size || size <= before)
+        return ERR_OK;
+    if (cap - before > SPB_MAX_TEXT_BYTES - n->text_bytes)
+        return ERR_FULL;
+    struct spb_text *grown = realloc(t, sizeof *t + cap);
+    if (!grown)
+        return ERR_NOMEM;
+    n->text_bytes += cap - before;
+    grown->cap = (uint32_t)cap;
+    c->text = grown;
     return ERR_OK;
+}
+
+enum err spb_cell_keep(struct spb_node *n, struct spb_cell *c, const struct spb_value *v)
+{
+    if (!has_text(v)) {
+        spb_cell_clear(n, c, v->datatype);
+        if (v->cls == SPB_V_BOOL)
+            c->b = v->b;
+        else if (v->cls != SPB_V_NULL)
+            c->u = v->u; /* or i, or f: the same eight bytes */
+    } else {
+        enum err e = text_room(n, c, v->s.n);
+        if (e)
+            return e;
+        if (v->s.n)
+            memcpy(c->text->p, v->s.p, v->s.n);
+        if (c->text)
+            c->text->n = (uint32_t)v->s.n;
+    }
+    c->cls = v->cls;
+    c->datatype = v->datatype;
+    return ERR_OK;
+}
+
+struct spb_value spb_cell_value(const struct spb_cell *c)
+{
+    struct spb_value v = {.datatype = c->datatype, .cls = c->cls};
+    if (cell_has_text(c))
+        v.s = c->text ? str_make(c->text->p, c->text->n) : (struct str)STR("");
+    else if (c->cls == SPB_V_BOOL)
+        v.b = c->b;
+    else
+        v.u = c->u;
+    return v;
 }
 
 static void trouble(struct turn *t, enum err e, struct str name)
@@ -87,32 +133,32 @@ static void trouble(struct turn *t, enum err e, struct str name)
         t->first_trouble = name;
 }
 
-void spb_turn_sample(struct turn *t, struct tag *tag, const struct spb_metric *m)
+void spb_turn_sample(struct turn *t, const struct spb_tag *tag, const struct spb_metric *m)
 {
     bool bad_time;
+    struct spb_cell *c = tag->cell;
     struct spb_sample s = {
-        .tag = &tag->pub,
+        .tag = *tag,
         .time_ms = time_of(t, m, &bad_time),
         .historical = m->is_historical,
         .transient = m->is_transient,
     };
-    enum err e = spb_value_of(t->scratch, m, tag->pub.datatype, &s.value);
+    enum err e = spb_value_of(t->scratch, m, tag->what->datatype, &s.value);
     if (e) {
-        trouble(t, e, tag->pub.name);
+        trouble(t, e, tag->what->name);
         return;
     }
     s.quality = quality_of(m, &s.value, bad_time);
     if (!s.historical) {
-        e = keep(t->n, tag, &s.value);
+        e = spb_cell_keep(t->n, c, &s.value);
         if (e) {
-            trouble(t, e, tag->pub.name);
-            tag->pub.value = (struct spb_value){.datatype = tag->pub.datatype, .cls = SPB_V_NULL};
+            trouble(t, e, tag->what->name);
+            spb_cell_clear(t->n, c, tag->what->datatype);
         }
-        tag->pub.quality = s.quality;
-        tag->pub.time_ms = s.time_ms;
-        tag->pub.received_ms = t->now.utc_ms;
+        c->quality = (uint8_t)s.quality;
+        c->time_ms = s.time_ms;
     }
-    if (!tag->is_control)
+    if (!tag->what->is_control)
         t->samples[t->n_samples++] = s;
 }
 
@@ -127,7 +173,7 @@ void spb_turn_end(struct turn *t)
 {
     struct spb_node *n = t->n;
     if (t->n_samples)
-        n->sink.samples(n->sink.ctx, t->samples, t->n_samples, t->now);
+        n->sink->samples(n->ctx, t->samples, t->n_samples, t->now);
     report(t, t->unknown_names, ERR_NOTFOUND, "unknown metric(s)");
     report(t, t->unknown_aliases, ERR_NOTFOUND, "unknown alias(es)");
     report(t, t->duplicate_aliases, ERR_CONFLICT, "doubled alias(es)");
@@ -161,9 +207,9 @@ size_t spb_data(struct spb_node *n, struct device *d, const struct spb_payload *
         return 0;
     for (size_t i = 0; i < p->n; i++) {
         const struct spb_metric *m = &p->metrics[i];
-        struct tag *tag = spb_tag_lookup(n, d, m, stale);
-        if (tag)
-            spb_turn_sample(&t, tag, m);
+        struct spb_tag tag;
+        if (spb_tag_lookup(n, d, m, stale, &tag))
+            spb_turn_sample(&t, &tag, m);
         else if (!stale && !spb_is_bd_seq(m))
             unknown(&t, m);
     }
@@ -188,24 +234,39 @@ static void short_alive(struct spb_node *n, struct moment now, bool birth)
     }
 }
 
+/* True when a metric has a name that was not announced yet. */
+static bool names_new(struct spb_node *n, const struct spb_payload *p)
+{
+    struct spb_tag known;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->metrics[i].name.n && !spb_is_bd_seq(&p->metrics[i]) &&
+            !spb_tag_lookup(n, NULL, &p->metrics[i], true, &known))
+            return true;
+    return false;
+}
+
 /* A metric without name still may use an alias that an earlier message gave. */
 static void short_values(struct spb_node *n, const struct spb_payload *p, struct arena *scratch,
                          struct moment now)
 {
     struct turn t;
-    if (!spb_turn_begin(&t, n, p, scratch, now))
+    struct spb_tag *tags = arena_calloc(scratch, p->n + 1, sizeof *tags);
+    if (!tags || !spb_turn_begin(&t, n, p, scratch, now))
         return;
-    for (size_t i = 0; i < p->n; i++) {
+    enum err e = names_new(n, p) ? spb_tags_announce(&t, NULL, true, tags) : ERR_OK;
+    if (e)
+        spb_anomaly(n, e, now, "message with %zu metrics", p->n);
+    for (size_t i = 0; !e && i < p->n; i++) {
         const struct spb_metric *m = &p->metrics[i];
+        bool refused = false;
         if (spb_is_bd_seq(m))
             continue;
-        struct tag *tag = spb_tag_lookup(n, NULL, m, false);
-        if (!tag && m->name.n)
-            tag = spb_tag_announce(&t, NULL, m);
-        else if (!tag)
+        if (!tags[i].cell && !spb_tag_lookup(n, NULL, m, false, &tags[i]))
+            refused = m->name.n > 0; /* told already */
+        if (tags[i].cell)
+            spb_turn_sample(&t, &tags[i], m);
+        else if (!refused)
             unknown(&t, m);
-        if (tag)
-            spb_turn_sample(&t, tag, m);
     }
     spb_turn_end(&t);
 }

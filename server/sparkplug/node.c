@@ -56,7 +56,7 @@ void spb_say(struct spb_node *n, enum spb_node_event ev, struct str device, stru
     va_start(ap, fmt);
     words(text, sizeof text, fmt, ap);
     va_end(ap);
-    n->sink.event(n->sink.ctx, ev, device, text, now);
+    n->sink->event(n->ctx, ev, device, text, now);
 }
 
 void spb_anomaly(struct spb_node *n, enum err e, struct moment now, const char *fmt, ...)
@@ -66,7 +66,7 @@ void spb_anomaly(struct spb_node *n, enum err e, struct moment now, const char *
     va_start(ap, fmt);
     words(text, sizeof text, fmt, ap);
     va_end(ap);
-    n->sink.anomaly(n->sink.ctx, e, text, now);
+    n->sink->anomaly(n->ctx, e, text, now);
 }
 
 void spb_nonconformant(struct spb_node *n, struct moment now, const char *what)
@@ -80,31 +80,25 @@ void spb_nonconformant(struct spb_node *n, struct moment now, const char *what)
 /* ---- life of the object ---- */
 
 struct spb_node *spb_node_new(struct str group, struct str node, const struct spb_node_options *o,
-                              const struct spb_node_sink *sink)
+                              struct spb_shapes *shapes, const struct spb_node_sink *sink,
+                              void *ctx)
 {
-    struct spb_node *n = calloc(1, sizeof *n);
-    char *names = malloc(group.n + node.n + 1);
-    if (!n || !names) {
-        free(n);
-        free(names);
+    struct spb_node *n = calloc(1, sizeof *n + group.n + node.n + 2);
+    if (!n)
         return NULL;
-    }
-    memcpy(names, group.p, group.n);
-    memcpy(names + group.n, node.p, node.n);
-    n->names = names;
-    n->group = str_make(names, group.n);
-    n->id = str_make(names + group.n, node.n);
+    memcpy(n->names, group.p, group.n);
+    memcpy(n->names + group.n + 1, node.p, node.n);
+    n->group = str_make(n->names, group.n);
+    n->id = str_make(n->names + group.n + 1, node.n);
     n->o = *o;
     if (!n->o.rebirth_interval_ms)
         n->o.rebirth_interval_ms = 1;
-    n->sink = *sink;
+    n->shapes = shapes;
+    n->sink = sink;
+    n->ctx = ctx;
     n->conformant = true;
     n->gap_deadline = n->rebirth_due = UINT64_MAX;
     n->rebirth_interval = n->o.rebirth_interval_ms;
-    /* Names come from the network: an address that nobody can guess seeds the tables. */
-    uint64_t seed = str_hash(n->id, (uint64_t)(uintptr_t)n);
-    map_init(&n->device_names, seed);
-    spb_scope_init(&n->scope, seed);
     return n;
 }
 
@@ -113,17 +107,7 @@ void spb_node_free(struct spb_node *n)
     if (!n)
         return;
     spb_order_forget(n);
-    for (size_t i = 0; i < n->n_tags; i++)
-        spb_tag_free(n->tags[i]);
-    for (size_t i = 0; i < n->n_devices; i++) {
-        spb_scope_fini(&n->devices[i]->scope);
-        free(n->devices[i]);
-    }
-    free(n->tags);
-    free(n->devices);
-    map_fini(&n->device_names);
-    spb_scope_fini(&n->scope);
-    free(n->names);
+    spb_tags_free(n);
     free(n);
 }
 
@@ -260,6 +244,7 @@ void spb_node_restore(struct spb_node *n, const struct spb_node_info *before)
     n->born_ms = before->born_ms;
     n->died_ms = before->died_ms;
     n->conformant = before->conformant;
+    n->rebirths_asked = before->rebirths_asked;
 }
 
 void spb_node_host_lost(struct spb_node *n, struct moment now)
@@ -304,9 +289,11 @@ void spb_node_tick(struct spb_node *n, struct moment now)
 
 void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out)
 {
-    size_t born = 0;
-    for (size_t i = 0; i < n->n_devices; i++)
-        born += n->devices[i]->pub.life == SPB_LIFE_BORN;
+    size_t born = 0, known = 0;
+    for (size_t i = 0; i < spb_device_count(n); i++) {
+        known += spb_device_at(n, i)->pub.life != SPB_LIFE_UNKNOWN;
+        born += spb_device_at(n, i)->pub.life == SPB_LIFE_BORN;
+    }
     *out = (struct spb_node_info){
         .group = n->group,
         .node = n->id,
@@ -325,7 +312,7 @@ void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out)
         .missing = spb_order_missing(n),
         .last_cause = n->last_cause,
         .last_cause_ms = n->last_cause_ms,
-        .n_devices = n->n_devices,
+        .n_devices = known,
         .n_devices_born = born,
         .n_tags = n->n_tags,
     };
@@ -333,10 +320,15 @@ void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out)
 
 const struct spb_device *spb_node_device(const struct spb_node *n, size_t i)
 {
-    return i < n->n_devices ? &n->devices[i]->pub : NULL;
+    return i < spb_device_count(n) ? &spb_device_at(n, i)->pub : NULL;
 }
 
-struct spb_tag *spb_node_tag(const struct spb_node *n, size_t i)
+const char *spb_node_group(const struct spb_node *n)
 {
-    return i < n->n_tags ? &n->tags[i]->pub : NULL;
+    return n->group.p;
+}
+
+const char *spb_node_id(const struct spb_node *n)
+{
+    return n->id.p;
 }

@@ -19,20 +19,60 @@ const char *spb_life_word(enum spb_life l); /* "unknown" "born" "dead" "stale" *
 enum spb_quality { SPB_Q_GOOD, SPB_Q_BAD, SPB_Q_STALE, SPB_Q_NULL, SPB_Q_BAD_TIME };
 const char *spb_quality_word(enum spb_quality q);
 
-/* One metric the node has announced; owned by the node, address stable for the node's life. */
-struct spb_tag {
-    struct str device; /* .p NULL: node metric */
-    struct str name;
-    struct str unit; /* "" if none */
+/* What births said of one metric: shared by all nodes that say the same (shape.h). */
+struct spb_what {
+    struct str name, unit; /* unit "" if none */
+    uint64_t alias;
     uint8_t datatype;
+    bool announced; /* by the birth that made this shape */
+    bool readonly, has_alias;
+    bool is_control; /* Node Control/...: a button, not a series */
+};
+/* All shapes of one thread's nodes; freed after the last of them. */
+struct spb_shapes;
+struct spb_shapes *spb_shapes_new(uint64_t seed);
+void spb_shapes_free(struct spb_shapes *s);
+size_t spb_shapes_count(const struct spb_shapes *s); /* different ones */
+
+struct spb_text {
+    uint32_t n, cap;
+    char p[];
+};
+
+/* The newest value of one metric. */
+struct spb_cell {
+    union {
+        int64_t i;
+        uint64_t u;
+        double f;
+        bool b;
+        struct spb_text *text; /* NULL: "" */
+    };
+    int64_t time_ms;  /* of acquisition */
+    uint32_t series;  /* for the owner: id of its series, 0 = none yet */
+    uint8_t cls;      /* enum spb_class */
+    uint8_t datatype; /* ... of the value */
+    uint8_t quality;  /* enum spb_quality */
+    uint8_t marks;    /* for the owner; SPB_MARK_RETYPED is set by births */
+};
+#define SPB_MARK_RETYPED 0x80 /* datatype or unit are others than before */
+
+/* spb_cell_value: its text is borrowed until the next value. */
+struct spb_value spb_cell_value(const struct spb_cell *c);
+
+struct spb_device { /* a Sparkplug device below the node */
+    struct str name;
+    enum spb_life life; /* unknown: only its metrics were restored */
+    int64_t born_ms, died_ms;
+};
+
+/* One metric the node has announced, as a look at it: good until the node hears its next message.
+ */
+struct spb_tag {
+    const struct spb_device *of; /* NULL: the node's own */
+    const struct spb_what *what;
+    struct spb_cell *cell;
     bool announced; /* part of the birth in force */
-    bool readonly;
-    enum spb_quality quality;
-    int64_t time_ms; /* acquisition time of `value` */
-    int64_t received_ms;
-    struct spb_value value; /* text owned by the tag */
-    uint32_t series;        /* for the owner: id of its series, 0 = none yet */
-    void *user;             /* for the owner */
 };
 
 /* Why a rebirth was asked for; words in spb_cause_words. */
@@ -54,7 +94,7 @@ enum spb_cause {
 const char *spb_cause_words(enum spb_cause c); /* "sequence gap not filled in time" */
 
 struct spb_sample {
-    struct spb_tag *tag;
+    struct spb_tag tag;
     struct spb_value value; /* borrowed for the call */
     enum spb_quality quality;
     int64_t time_ms;
@@ -76,14 +116,8 @@ enum spb_node_event {
     SPB_EV_NONCONFORMANT
 };
 
-struct spb_device { /* a Sparkplug device below the node */
-    struct str name;
-    enum spb_life life;
-    int64_t born_ms, died_ms;
-};
-
+/* Effects of a node; `ctx` is what spb_node_new was given. */
 struct spb_node_sink {
-    void *ctx;
     /* Publish an NCMD/DCMD; topic and payload are ready bytes. */
     void (*publish)(void *ctx, struct str topic, struct str payload);
     void (*samples)(void *ctx, const struct spb_sample *v, size_t n, struct moment now);
@@ -108,8 +142,10 @@ struct spb_node_options {
 };
 
 struct spb_node;
+/* spb_node_new: names are copied; `shapes` and `sink` outlive the node.  NULL without memory. */
 struct spb_node *spb_node_new(struct str group, struct str node, const struct spb_node_options *o,
-                              const struct spb_node_sink *sink);
+                              struct spb_shapes *shapes, const struct spb_node_sink *sink,
+                              void *ctx);
 void spb_node_free(struct spb_node *n);
 
 /* spb_node_message takes one message of this node (STATE, NCMD and DCMD are ignored).  `scratch` is
@@ -161,8 +197,28 @@ void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out);
 /* spb_node_restore tells a fresh node what was known of it before our restart: one that was born is
  * stale until its next birth, but the death that belongs to that birth still counts. */
 void spb_node_restore(struct spb_node *n, const struct spb_node_info *before);
-const struct spb_device *spb_node_device(const struct spb_node *n, size_t i); /* NULL past end */
-struct spb_tag *spb_node_tag(const struct spb_node *n, size_t i);             /* NULL past end */
-struct spb_tag *spb_node_tag_find(const struct spb_node *n, struct str device, struct str name);
+/* spb_node_restore_metrics: ... and of metrics that had a series: nothing of them is announced, and
+ * no alias known, until the next birth.  ERR_NOMEM; ERR_FULL beyond the limits of a node. */
+struct spb_old_metric {
+    struct str device, name, unit; /* device.n 0: the node's own */
+    uint8_t datatype;
+    uint32_t series;
+    struct spb_value value;
+    int64_t time_ms;
+};
+MUST_CHECK enum err spb_node_restore_metrics(struct spb_node *n, const struct spb_old_metric *v,
+                                             size_t count, struct arena *scratch);
+/* NUL-terminated, good for the node's life. */
+const char *spb_node_group(const struct spb_node *n);
+const char *spb_node_id(const struct spb_node *n);
+/* The i-th device, unknown ones among them; NULL past end. */
+const struct spb_device *spb_node_device(const struct spb_node *n, size_t i);
+/* spb_node_next_tag goes through all metrics, the node's own first; start with {0}. */
+struct spb_tag_iter {
+    size_t scope, place;
+};
+bool spb_node_next_tag(const struct spb_node *n, struct spb_tag_iter *it, struct spb_tag *out);
+bool spb_node_tag_find(const struct spb_node *n, struct str device, struct str name,
+                       struct spb_tag *out);
 
 #endif

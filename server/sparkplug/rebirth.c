@@ -52,7 +52,7 @@ static void publish(struct spb_node *n, struct moment now)
     spb_topic_write(&topic, &t);
     enum err e = spb_encode(&p, &payload);
     if (!e && !topic.err)
-        n->sink.publish(n->sink.ctx, buf_view(&topic), buf_view(&payload));
+        n->sink->publish(n->ctx, buf_view(&topic), buf_view(&payload));
     else
         spb_anomaly(n, e ? e : topic.err, now, "rebirth request could not be written");
     buf_fini(&topic);
@@ -84,7 +84,7 @@ static void send(struct spb_node *n, enum spb_cause cause, struct moment now)
 
 static bool may_ask(const struct spb_node *n)
 {
-    return !n->sink.may_ask || n->sink.may_ask(n->sink.ctx);
+    return !n->sink->may_ask || n->sink->may_ask(n->ctx);
 }
 
 /* When to try again to ask, other for every node. */

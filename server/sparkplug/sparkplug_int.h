@@ -1,12 +1,14 @@
 /* sparkplug_int.h - the inside of an edge node, shared by the files of this room only.
  *
  *   node.c    the door: messages, time, queries        births.c  NBIRTH, DBIRTH, deaths, staleness
- *   data.c    NDATA, DDATA, prototypes' topics          tags.c    metrics by name and alias
+ *   data.c    NDATA, DDATA, prototypes' topics          tags.c    a scope: its shape and its cells
+ *   shape.c   what births say, shared by like nodes
  *   order.c   sequence numbers and the reorder buffer   rebirth.c when to ask for a rebirth
  *   write.c   commands to the node
  *
  * Invariants (tests/unit/sparkplug/node_check.h walks them after every step):
- *  - a device or tag once made stays until the node is freed; births only change what it says;
+ *  - a device or tag once made stays until the node is freed, a tag at its place of its scope's
+ *    shape; births only change what the shape says;
  *  - an alias leads only to announced tags of its own scope;
  *  - messages are held back only while the node is born, never the one that is next, and exactly
  *    then the gap has a deadline;
@@ -16,6 +18,7 @@
 
 #include "base/map.h"
 #include "sparkplug/node.h"
+#include "sparkplug/shape.h"
 
 enum {
     SPB_MAX_TAGS = 50000,    /* per node, all devices together */
@@ -27,10 +30,11 @@ enum {
 /* Text kept as latest values, per node; beyond it only the sink sees the value. */
 #define SPB_MAX_TEXT_BYTES ((size_t)32 << 20)
 
-/* Names and aliases of the node itself or of one device. */
+/* The metrics of the node itself or of one device. */
 struct scope {
-    struct map by_name;  /* struct tag, all ever announced */
-    struct map by_alias; /* struct tag, of the birth in force */
+    struct spb_shape *shape; /* a reference; all ever announced; NULL: none */
+    struct spb_cell *cells;  /* as many as the shape has metrics */
+    bool retracted;          /* no birth is in force, whatever the shape says */
 };
 
 struct device {
@@ -39,16 +43,11 @@ struct device {
     char name[]; /* pub.name points here */
 };
 
-struct tag {
-    struct spb_tag pub; /* first */
-    struct device *device;
-    char *text; /* memory of pub.value's text */
-    size_t text_cap;
-    char *unit; /* memory of pub.unit, NULL if "" */
-    bool has_alias;
-    uint64_t alias;
-    bool is_control; /* Node Control/...: a button, not a series */
-    char name[];     /* pub.name points here */
+/* The devices of a node that has any. */
+struct brood {
+    struct map names;
+    struct device **v;
+    size_t n, cap;
 };
 
 /* A message waiting for the ones before it. */
@@ -61,37 +60,37 @@ struct held {
 };
 
 struct spb_node {
+    const struct spb_node_sink *sink;
+    void *ctx; /* of the sink */
+    struct spb_shapes *shapes;
     struct spb_node_options o;
-    struct spb_node_sink sink;
     struct str group, id; /* point into names */
-    char *names;
 
     enum spb_life life;
     enum spb_cause stale_cause; /* why it is SPB_LIFE_STALE */
     bool has_bd_seq, conformant, is_short;
+    uint8_t next_seq, seq;
     uint64_t bd_seq;
     int64_t born_ms, died_ms;
 
-    uint8_t next_seq, seq;
     struct held *held;
     size_t n_held, held_bytes;
     uint64_t gap_deadline; /* UINT64_MAX: nothing is missing */
 
     struct scope scope;
-    struct map device_names;
-    struct device **devices;
-    size_t n_devices, cap_devices;
-    struct tag **tags;
-    size_t n_tags, cap_tags, text_bytes;
+    struct brood *brood; /* NULL: no devices */
+    size_t text_bytes;
+    uint32_t n_tags;
 
+    uint32_t rebirth_interval; /* until the one after the next */
     uint64_t rebirth_next;     /* not before this */
-    uint32_t rebirth_interval; /* until the one after */
     uint64_t rebirth_due;      /* one is planned for then; UINT64_MAX: none */
     enum spb_cause rebirth_due_cause;
 
     uint32_t births, rebirths_asked, gaps, lost_messages;
     enum spb_cause last_cause;
     int64_t last_cause_ms;
+    char names[]; /* group, NUL, id, NUL */
 };
 
 /* One message being worked on. */
@@ -120,29 +119,36 @@ void spb_dispatch(struct spb_node *n, enum spb_kind kind, struct str device,
 void spb_nonconformant(struct spb_node *n, struct moment now, const char *words);
 
 /* ---- tags.c ---- */
-void spb_scope_init(struct scope *s, uint64_t seed);
-void spb_scope_fini(struct scope *s);
+size_t spb_device_count(const struct spb_node *n);
+struct device *spb_device_at(const struct spb_node *n, size_t i);
 struct device *spb_device_find(const struct spb_node *n, struct str name);
 /* spb_device_get finds or makes it; NULL at the limit or without memory. */
 struct device *spb_device_get(struct spb_node *n, struct str name);
+void spb_tags_free(struct spb_node *n); /* and the devices */
 /* spb_tag_lookup finds the announced tag a DATA metric means; device scope first, then the node's.
  * With `names_only` an alias alone is not trusted. */
-struct tag *spb_tag_lookup(struct spb_node *n, struct device *d, const struct spb_metric *m,
-                           bool names_only);
-/* spb_tag_announce takes one metric of a birth; NULL when it cannot be a tag (reported in turn). */
-struct tag *spb_tag_announce(struct turn *t, struct device *d, const struct spb_metric *m);
+bool spb_tag_lookup(struct spb_node *n, struct device *d, const struct spb_metric *m,
+                    bool names_only, struct spb_tag *out);
+/* spb_tags_announce takes the metrics of a message as the scope's birth in force, or with `add`
+ * those it did not name before as additions to it.  tags[i] is what metric i means; .cell NULL when
+ * it cannot be a tag (reported in turn) or is bdSeq, or with `add` was left to spb_tag_lookup. */
+MUST_CHECK enum err spb_tags_announce(struct turn *t, struct device *d, bool add,
+                                      struct spb_tag *tags);
 /* spb_tags_retract forgets the birth in force of one scope: nothing announced, no aliases. */
 void spb_tags_retract(struct spb_node *n, struct device *d);
 /* spb_tags_stale marks the tags of one device, or with NULL all of the node and its devices. */
 void spb_tags_stale(struct spb_node *n, const struct device *d);
-void spb_tag_free(struct tag *tag);
 bool spb_is_bd_seq(const struct spb_metric *m);
 
 /* ---- data.c ---- */
 bool spb_turn_begin(struct turn *t, struct spb_node *n, const struct spb_payload *p,
                     struct arena *scratch, struct moment now);
 /* spb_turn_sample types a metric's value, updates its tag and adds the sample. */
-void spb_turn_sample(struct turn *t, struct tag *tag, const struct spb_metric *m);
+void spb_turn_sample(struct turn *t, const struct spb_tag *tag, const struct spb_metric *m);
+/* spb_cell_keep copies a value into the cell.  ERR_NOMEM; ERR_FULL: too much text in the node. */
+MUST_CHECK enum err spb_cell_keep(struct spb_node *n, struct spb_cell *c,
+                                  const struct spb_value *v);
+void spb_cell_clear(struct spb_node *n, struct spb_cell *c, uint8_t datatype); /* null */
 /* spb_turn_end hands the samples to the sink and reports what was wrong. */
 void spb_turn_end(struct turn *t);
 /* spb_data returns how many samples it took. */

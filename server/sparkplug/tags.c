@@ -1,59 +1,56 @@
-/* tags.c - the metrics a node has announced, by name and by alias.
+/* tags.c - the metrics a node has announced.
  *
- * A tag is made by the first birth that names it and stays at its address until the node is freed;
- * later births only say whether it is still announced, its datatype and its alias.  Aliases are
- * remembered per scope (the node, each device), because some nodes reuse numbers per device. */
+ * A tag is a place in its scope (the node, or a device below it): the scope's shape says what
+ * births told of it, the cell at the same place holds its newest value.  A birth makes the next
+ * shape out of the one before, which keeps every place, so a tag once made stays where it is;
+ * shapes that are equal are shared (shape.h).  Aliases are remembered per scope, because some nodes
+ * reuse numbers per device. */
 #include "sparkplug/sparkplug_int.h"
 
 #include <stdlib.h>
-
-void spb_scope_init(struct scope *s, uint64_t seed)
-{
-    map_init(&s->by_name, seed);
-    map_init(&s->by_alias, seed);
-}
-
-void spb_scope_fini(struct scope *s)
-{
-    map_fini(&s->by_name);
-    map_fini(&s->by_alias);
-}
 
 static struct scope *scope_of(struct spb_node *n, struct device *d)
 {
     return d ? &d->scope : &n->scope;
 }
 
-/* Room for one more pointer in a growing array. */
-static bool grow(void **array, size_t *cap, size_t n)
+/* ---- devices ---- */
+
+size_t spb_device_count(const struct spb_node *n)
 {
-    if (n < *cap)
-        return true;
-    size_t want = *cap ? *cap * 2 : 8;
-    void *p = realloc(*array, want * sizeof(void *));
-    if (!p)
-        return false;
-    *array = p;
-    *cap = want;
-    return true;
+    return n->brood ? n->brood->n : 0;
 }
 
-/* ---- devices ---- */
+struct device *spb_device_at(const struct spb_node *n, size_t i)
+{
+    return n->brood->v[i];
+}
 
 struct device *spb_device_find(const struct spb_node *n, struct str name)
 {
-    return map_find(&n->device_names, name);
+    return n->brood ? map_find(&n->brood->names, name) : NULL;
 }
 
-static struct device *device_new(struct spb_node *n, struct str name)
+static struct brood *brood_of(struct spb_node *n)
 {
-    struct device *d = calloc(1, sizeof *d + name.n + 1);
-    if (!d)
-        return NULL;
-    memcpy(d->name, name.p, name.n);
-    d->pub.name = str_make(d->name, name.n);
-    spb_scope_init(&d->scope, n->device_names.seed);
-    return d;
+    if (!n->brood && (n->brood = calloc(1, sizeof *n->brood)))
+        /* Names come from the network: an address that nobody can guess seeds the table. */
+        map_init(&n->brood->names, str_hash(n->id, (uint64_t)(uintptr_t)n));
+    return n->brood;
+}
+
+/* Room for one more in the growing array. */
+static bool grow(struct brood *b)
+{
+    if (b->n < b->cap)
+        return true;
+    size_t want = b->cap ? b->cap * 2 : 4;
+    struct device **v = realloc(b->v, want * sizeof *v);
+    if (!v)
+        return false;
+    b->v = v;
+    b->cap = want;
+    return true;
 }
 
 struct device *spb_device_get(struct spb_node *n, struct str name)
@@ -61,54 +58,92 @@ struct device *spb_device_get(struct spb_node *n, struct str name)
     struct device *d = spb_device_find(n, name);
     if (d)
         return d;
-    if (n->n_devices >= SPB_MAX_DEVICES ||
-        !grow((void **)&n->devices, &n->cap_devices, n->n_devices))
+    struct brood *b = brood_of(n);
+    if (!b || b->n >= SPB_MAX_DEVICES || !grow(b))
         return NULL;
-    d = device_new(n, name);
+    d = calloc(1, sizeof *d + name.n + 1);
     if (!d)
         return NULL;
-    if (map_put(&n->device_names, d->pub.name, d, NULL)) {
+    memcpy(d->name, name.p, name.n);
+    d->pub.name = str_make(d->name, name.n);
+    if (map_put(&b->names, d->pub.name, d, NULL)) {
         free(d);
         return NULL;
     }
-    n->devices[n->n_devices++] = d;
+    b->v[b->n++] = d;
     return d;
+}
+
+static void scope_free(struct spb_node *n, struct scope *s)
+{
+    for (size_t i = 0; i < spb_shape_count(s->shape); i++)
+        spb_cell_clear(n, &s->cells[i], 0);
+    free(s->cells);
+    spb_shape_unref(s->shape);
+}
+
+void spb_tags_free(struct spb_node *n)
+{
+    scope_free(n, &n->scope);
+    for (size_t i = 0; i < spb_device_count(n); i++) {
+        scope_free(n, &n->brood->v[i]->scope);
+        free(n->brood->v[i]);
+    }
+    if (n->brood) {
+        map_fini(&n->brood->names);
+        free(n->brood->v);
+        free(n->brood);
+    }
 }
 
 /* ---- finding ---- */
 
-static struct tag *announced(struct tag *tag)
+static bool tag_at(const struct scope *s, const struct device *d, size_t place, struct spb_tag *out)
 {
-    return tag && tag->pub.announced ? tag : NULL;
+    if (place >= spb_shape_count(s->shape))
+        return false;
+    const struct spb_what *w = &s->shape->v[place];
+    *out = (struct spb_tag){d ? &d->pub : NULL, w, &s->cells[place], w->announced && !s->retracted};
+    return true;
 }
 
-static struct tag *by_alias(const struct scope *s, uint64_t alias)
+static bool by_alias(const struct scope *s, const struct device *d, uint64_t alias,
+                     struct spb_tag *out)
 {
-    return announced(map_find_u64(&s->by_alias, alias));
+    return !s->retracted && tag_at(s, d, spb_shape_alias(s->shape, alias), out) && out->announced;
 }
 
-struct tag *spb_tag_lookup(struct spb_node *n, struct device *d, const struct spb_metric *m,
-                           bool names_only)
+bool spb_tag_lookup(struct spb_node *n, struct device *d, const struct spb_metric *m,
+                    bool names_only, struct spb_tag *out)
 {
+    const struct scope *s = scope_of(n, d);
     if (m->name.n)
-        return announced(map_find(&scope_of(n, d)->by_name, m->name));
+        return tag_at(s, d, spb_shape_name(s->shape, m->name), out) && out->announced;
     if (!m->has_alias || names_only)
-        return NULL;
-    struct tag *tag = d ? by_alias(&d->scope, m->alias) : NULL;
-    return tag ? tag : by_alias(&n->scope, m->alias);
+        return false;
+    return by_alias(s, d, m->alias, out) || (d && by_alias(&n->scope, NULL, m->alias, out));
 }
 
-struct spb_tag *spb_node_tag_find(const struct spb_node *n, struct str device, struct str name)
+bool spb_node_tag_find(const struct spb_node *n, struct str device, struct str name,
+                       struct spb_tag *out)
 {
-    const struct scope *s = &n->scope;
-    if (device.n) {
-        const struct device *d = spb_device_find(n, device);
-        if (!d)
-            return NULL;
-        s = &d->scope;
+    const struct device *d = device.n ? spb_device_find(n, device) : NULL;
+    const struct scope *s = d ? &d->scope : &n->scope;
+    if (device.n && !d)
+        return false;
+    return tag_at(s, d, spb_shape_name(s->shape, name), out);
+}
+
+bool spb_node_next_tag(const struct spb_node *n, struct spb_tag_iter *it, struct spb_tag *out)
+{
+    for (; it->scope <= spb_device_count(n); it->scope++, it->place = 0) {
+        const struct device *d = it->scope ? spb_device_at(n, it->scope - 1) : NULL;
+        if (tag_at(d ? &d->scope : &n->scope, d, it->place, out)) {
+            it->place++;
+            return true;
+        }
     }
-    struct tag *tag = map_find(&s->by_name, name);
-    return tag ? &tag->pub : NULL;
+    return false;
 }
 
 bool spb_is_bd_seq(const struct spb_metric *m)
@@ -117,40 +152,6 @@ bool spb_is_bd_seq(const struct spb_metric *m)
 }
 
 /* ---- announcing ---- */
-
-void spb_tag_free(struct tag *tag)
-{
-    if (!tag)
-        return;
-    free(tag->text);
-    free(tag->unit);
-    free(tag);
-}
-
-static struct tag *tag_new(struct spb_node *n, struct device *d, struct str name)
-{
-    if (n->n_tags >= SPB_MAX_TAGS || !grow((void **)&n->tags, &n->cap_tags, n->n_tags))
-        return NULL;
-    struct tag *tag = calloc(1, sizeof *tag + name.n + 1);
-    if (!tag)
-        return NULL;
-    memcpy(tag->name, name.p, name.n);
-    tag->device = d;
-    tag->is_control = !d && str_starts(name, "Node Control/");
-    tag->pub = (struct spb_tag){
-        .name = str_make(tag->name, name.n),
-        .unit = STR(""),
-        .quality = SPB_Q_STALE,
-    };
-    if (d)
-        tag->pub.device = d->pub.name;
-    if (map_put(&scope_of(n, d)->by_name, tag->pub.name, tag, NULL)) {
-        spb_tag_free(tag);
-        return NULL;
-    }
-    n->tags[n->n_tags++] = tag;
-    return tag;
-}
 
 /* What a metric without datatype most probably is. */
 static uint8_t datatype_of(const struct spb_metric *m)
@@ -166,90 +167,154 @@ static uint8_t datatype_of(const struct spb_metric *m)
     return m->has_datatype ? SPB_UNKNOWN : guesses[m->wire];
 }
 
-static void set_unit(struct tag *tag, struct str unit)
+/* Makes `next` the scope's shape and gives every new place a cell; takes the reference over. */
+static enum err adopt(struct spb_node *n, struct scope *s, struct spb_shape *next)
 {
-    if (str_eq(tag->pub.unit, unit))
-        return;
-    char *copy = unit.n ? malloc(unit.n) : NULL;
-    if (unit.n && !copy)
-        return;
-    if (copy)
-        memcpy(copy, unit.p, unit.n);
-    free(tag->unit);
-    tag->unit = copy;
-    tag->pub.unit = copy ? str_make(copy, unit.n) : (struct str)STR("");
-}
-
-/* Gives the alias to this tag; the first of several keeps it. */
-static enum err set_alias(struct turn *t, struct scope *s, struct tag *tag, uint64_t alias)
-{
-    struct tag *other = map_find_u64(&s->by_alias, alias);
-    if (other && other != tag) {
-        t->duplicate_aliases++;
-        return ERR_CONFLICT;
+    size_t before = spb_shape_count(s->shape), after = spb_shape_count(next);
+    if (after > before) {
+        struct spb_cell *cells = realloc(s->cells, after * sizeof *cells);
+        if (!cells) {
+            spb_shape_unref(next);
+            return ERR_NOMEM;
+        }
+        s->cells = cells;
     }
-    if (tag->has_alias && tag->alias != alias) { /* named twice in one birth: the newest counts */
-        map_remove_u64(&s->by_alias, tag->alias);
-        tag->has_alias = false;
-    }
-    enum err e = map_put_u64(&s->by_alias, alias, tag, NULL);
-    if (e)
-        return e;
-    tag->has_alias = true;
-    tag->alias = alias;
+    for (size_t i = 0; s->shape != next && i < before; i++)
+        if (s->shape->v[i].datatype != next->v[i].datatype ||
+            !str_eq(s->shape->v[i].unit, next->v[i].unit))
+            s->cells[i].marks |= SPB_MARK_RETYPED;
+    for (size_t i = before; i < after; i++)
+        s->cells[i] = (struct spb_cell){
+            .cls = SPB_V_NULL, .datatype = next->v[i].datatype, .quality = SPB_Q_STALE};
+    n->n_tags += (uint32_t)(after - before);
+    spb_shape_unref(s->shape);
+    s->shape = next;
     return ERR_OK;
 }
 
-struct tag *spb_tag_announce(struct turn *t, struct device *d, const struct spb_metric *m)
+static size_t room(const struct spb_node *n, size_t wanted)
+{
+    size_t left = SPB_MAX_TAGS - n->n_tags;
+    return wanted < left ? wanted : left;
+}
+
+static size_t announce(struct turn *t, struct spb_draft *draft, bool of_node,
+                       const struct spb_metric *m)
+{
+    size_t place = m->name.n ? spb_draft_place(draft, m->name) : SPB_NOT_FOUND;
+    if (place == SPB_NOT_FOUND) {
+        if (!t->bad_values++) {
+            t->bad_value = m->name.n ? ERR_FULL : ERR_INVALID;
+            t->first_trouble = m->name;
+        }
+        return place;
+    }
+    struct spb_what *w = &draft->v[place];
+    w->announced = true;
+    w->datatype = datatype_of(m);
+    w->readonly = m->has_readonly && m->readonly;
+    w->is_control = of_node && str_starts(m->name, "Node Control/");
+    w->unit = m->unit.p ? m->unit : (struct str)STR("");
+    if (m->has_alias && !spb_draft_alias(draft, place, m->alias)) {
+        t->duplicate_aliases++;
+        if (!t->first_trouble.p)
+            t->first_trouble = m->name;
+    }
+    return place;
+}
+
+enum err spb_tags_announce(struct turn *t, struct device *d, bool add, struct spb_tag *tags)
 {
     struct spb_node *n = t->n;
     struct scope *s = scope_of(n, d);
-    enum err e = ERR_OK;
-    if (!m->name.n) {
-        e = ERR_INVALID;
-    } else {
-        struct tag *tag = map_find(&s->by_name, m->name);
-        if (!tag)
-            tag = tag_new(n, d, m->name);
-        if (tag) {
-            tag->pub.announced = true;
-            tag->pub.datatype = datatype_of(m);
-            tag->pub.readonly = m->has_readonly && m->readonly;
-            set_unit(tag, m->unit.p ? m->unit : (struct str)STR(""));
-            if (m->has_alias && set_alias(t, s, tag, m->alias) && !t->first_trouble.p)
-                t->first_trouble = tag->pub.name;
-            return tag;
-        }
-        e = ERR_FULL;
+    const struct spb_payload *p = t->payload;
+    struct spb_draft draft;
+    struct spb_tag known;
+    size_t *places = arena_alloc(t->scratch, (p->n + 1) * sizeof *places);
+    enum err e = places ? spb_draft_init(&draft, n->shapes, t->scratch, s->shape,
+                                         add && !s->retracted, room(n, p->n))
+                        : ERR_NOMEM;
+    for (size_t i = 0; !e && i < p->n; i++) {
+        const struct spb_metric *m = &p->metrics[i];
+        places[i] = SPB_NOT_FOUND;
+        if (spb_is_bd_seq(m) || (add && (!m->name.n || spb_tag_lookup(n, d, m, true, &known))))
+            continue;
+        places[i] = announce(t, &draft, !d, m);
     }
-    if (!t->bad_values++) {
-        t->bad_value = e;
-        t->first_trouble = m->name;
-    }
-    return NULL;
+    struct spb_shape *next = e ? NULL : spb_draft_finish(&draft);
+    if (!e)
+        e = next ? adopt(n, s, next) : ERR_NOMEM;
+    if (e)
+        return e;
+    s->retracted = false;
+    for (size_t i = 0; i < p->n; i++)
+        if (!tag_at(s, d, places[i], &tags[i]))
+            tags[i] = (struct spb_tag){.cell = NULL};
+    return ERR_OK;
+}
+
+static void stale(struct scope *s)
+{
+    for (size_t i = 0; i < spb_shape_count(s->shape); i++)
+        s->cells[i].quality = SPB_Q_STALE;
 }
 
 void spb_tags_retract(struct spb_node *n, struct device *d)
 {
     struct scope *s = scope_of(n, d);
-    size_t it = 0;
-    struct tag *tag;
-    while ((tag = map_next(&s->by_name, &it))) {
-        tag->pub.announced = false;
-        tag->has_alias = false;
-        tag->pub.quality = SPB_Q_STALE;
-    }
-    uint64_t seed = s->by_alias.seed;
-    map_fini(&s->by_alias);
-    map_init(&s->by_alias, seed);
+    s->retracted = true;
+    stale(s);
 }
 
 void spb_tags_stale(struct spb_node *n, const struct device *d)
 {
-    size_t it = 0;
-    struct tag *tag;
-    for (size_t i = 0; !d && i < n->n_tags; i++)
-        n->tags[i]->pub.quality = SPB_Q_STALE;
-    while (d && (tag = map_next(&d->scope.by_name, &it)))
-        tag->pub.quality = SPB_Q_STALE;
+    if (d) {
+        stale((struct scope *)(uintptr_t)&d->scope);
+        return;
+    }
+    stale(&n->scope);
+    for (size_t i = 0; i < spb_device_count(n); i++)
+        stale(&n->brood->v[i]->scope);
+}
+
+/* ---- after a restart ---- */
+
+/* Metrics of one scope; they begin at v[0]. */
+static enum err restore_scope(struct spb_node *n, struct device *d, const struct spb_old_metric *v,
+                              size_t count, struct arena *scratch)
+{
+    struct scope *s = scope_of(n, d);
+    struct spb_draft draft;
+    if (room(n, count) < count)
+        return ERR_FULL;
+    enum err e = spb_draft_init(&draft, n->shapes, scratch, s->shape, true, count);
+    for (size_t i = 0; !e && i < count; i++) {
+        struct spb_what *w = &draft.v[spb_draft_place(&draft, v[i].name)];
+        w->datatype = v[i].datatype;
+        w->unit = v[i].unit;
+    }
+    struct spb_shape *next = e ? NULL : spb_draft_finish(&draft);
+    if (!e)
+        e = next ? adopt(n, s, next) : ERR_NOMEM;
+    for (size_t i = 0; !e && i < count; i++) {
+        struct spb_cell *c = &s->cells[spb_shape_name(s->shape, v[i].name)];
+        e = spb_cell_keep(n, c, &v[i].value);
+        c->series = v[i].series;
+        c->time_ms = v[i].time_ms;
+        c->marks = 0;
+    }
+    return e;
+}
+
+enum err spb_node_restore_metrics(struct spb_node *n, const struct spb_old_metric *v, size_t count,
+                                  struct arena *scratch)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0, run; !e && i < count; i += run) {
+        for (run = 1; i + run < count && str_eq(v[i].device, v[i + run].device);)
+            run++;
+        struct device *d = v[i].device.n ? spb_device_get(n, v[i].device) : NULL;
+        e = v[i].device.n && !d ? ERR_FULL : restore_scope(n, d, v + i, run, scratch);
+    }
+    return e;
 }

@@ -140,22 +140,22 @@ static enum err read_value(struct arena *a, struct str text, unsigned datatype,
 }
 
 /* Prototypes have no device level: their commands go to the name they were born with. */
-static enum err publish(struct spb_node *n, const struct tag *tag, const struct spb_value *v,
+static enum err publish(struct spb_node *n, const struct spb_tag *tag, const struct spb_value *v,
                         struct moment now)
 {
     struct buf topic, payload;
     struct spb_topic t = {.kind = SPB_NCMD, .group = n->group, .node = n->id};
     struct spb_out_metric m = {
-        .name = tag->pub.name,
+        .name = tag->what->name,
         .timestamp = (uint64_t)now.utc_ms,
         .with_datatype = true,
         .is_null = v->cls == SPB_V_NULL,
         .value = *v,
     };
     struct spb_out p = {.timestamp = (uint64_t)now.utc_ms, .metrics = &m, .n = 1};
-    if (tag->device) {
+    if (tag->of) {
         t.kind = SPB_DCMD;
-        t.device = tag->pub.device;
+        t.device = tag->of->name;
     }
     buf_init(&topic, 65536 * 4);
     buf_init(&payload, SPB_MAX_PAYLOAD);
@@ -164,7 +164,7 @@ static enum err publish(struct spb_node *n, const struct tag *tag, const struct 
     if (!e)
         e = topic.err;
     if (!e)
-        n->sink.publish(n->sink.ctx, buf_view(&topic), buf_view(&payload));
+        n->sink->publish(n->ctx, buf_view(&topic), buf_view(&payload));
     buf_fini(&topic);
     buf_fini(&payload);
     return e;
@@ -174,22 +174,21 @@ enum err spb_node_write(struct spb_node *n, struct str device, struct str metric
                         bool is_null, struct arena *scratch, struct moment now,
                         struct spb_value *sent)
 {
-    struct spb_tag *pub = spb_node_tag_find(n, device, metric);
-    const struct tag *tag = (const struct tag *)pub;
+    struct spb_tag tag;
     if (n->life != SPB_LIFE_BORN)
         return ERR_CLOSED;
-    if (!tag)
+    if (!spb_node_tag_find(n, device, metric, &tag))
         return ERR_NOTFOUND;
-    if (tag->device && tag->device->pub.life != SPB_LIFE_BORN)
+    if (tag.of && tag.of->life != SPB_LIFE_BORN)
         return ERR_CLOSED;
-    if (!pub->announced)
+    if (!tag.announced)
         return ERR_NOTFOUND;
-    if (pub->readonly)
+    if (tag.what->readonly)
         return ERR_DENIED;
-    struct spb_value v = {.datatype = pub->datatype, .cls = SPB_V_NULL};
-    enum err e = is_null ? ERR_OK : read_value(scratch, value, pub->datatype, &v);
+    struct spb_value v = {.datatype = tag.what->datatype, .cls = SPB_V_NULL};
+    enum err e = is_null ? ERR_OK : read_value(scratch, value, tag.what->datatype, &v);
     if (!e)
-        e = publish(n, tag, &v, now);
+        e = publish(n, &tag, &v, now);
     if (!e)
         *sent = v;
     return e;

@@ -83,6 +83,18 @@ static const char *const sql[STORE_STMT_COUNT] = {
         "SELECT id, at_ms($2::bigint), $3::json, $4, coalesce($5, '') FROM series "
         "WHERE id = $1::integer ON CONFLICT (series_id) DO UPDATE SET at = excluded.at, "
         "value = excluded.value, quality = excluded.quality, source = excluded.source",
+    [ST_SERIES_MANY] =
+        "INSERT INTO series (id, device_id, source, key, datatype, unit) "
+        "SELECT r.i, d.id, r.s, r.k, coalesce(r.d, ''), r.u FROM device d, "
+        "json_to_recordset($2::json) AS r(i integer, s text, k text, d text, u text) "
+        "WHERE d.id = $1::bigint "
+        "ON CONFLICT (id) DO UPDATE SET datatype = excluded.datatype, unit = excluded.unit",
+    [ST_LATEST_MANY] =
+        "INSERT INTO series_latest (series_id, at, value, quality, source) "
+        "SELECT s.id, at_ms(r.t), r.v, r.q, coalesce(r.o, '') FROM json_to_recordset($1::json) "
+        "AS r(i integer, t bigint, v json, q text, o text) JOIN series s ON s.id = r.i "
+        "ON CONFLICT (series_id) DO UPDATE SET at = excluded.at, "
+        "value = excluded.value, quality = excluded.quality, source = excluded.source",
     [ST_TIMELINE_PUT] =
         "INSERT INTO timeline_event (device_id, at, kind, strand, text, detail) "
         "SELECT id, at_ms($2::bigint), $3, $4, $5, $6::json FROM device WHERE id = $1::bigint "

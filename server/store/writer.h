@@ -44,6 +44,10 @@
     X(ST_SERIES_PUT, "series_put", 6)                                                              \
     /* series_id, at_ms, value as JSON text, quality, source word */                               \
     X(ST_LATEST_PUT, "latest_put", 5)                                                              \
+    /* device_id, [{"i":id,"s":source,"k":key,"d":datatype,"u":unit}, ...] */                      \
+    X(ST_SERIES_MANY, "series_many", 2)                                                            \
+    /* [{"i":series,"t":at_ms,"v":value,"q":quality,"o":source}, ...] */                           \
+    X(ST_LATEST_MANY, "latest_many", 1)                                                            \
     /* device_id, at_ms, kind, strand, text, detail JSON|NULL */                                   \
     X(ST_TIMELINE_PUT, "timeline_put", 6)                                                          \
     /* identity, why, last_ms, messages since the last time */                                     \

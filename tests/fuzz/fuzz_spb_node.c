@@ -18,7 +18,7 @@ static void on_samples(void *ctx, const struct spb_sample *v, size_t n, struct m
 {
     (void)ctx;
     for (size_t i = 0; i < n; i++) {
-        assert(v[i].tag && v[i].tag->announced);
+        assert(v[i].tag.announced && v[i].tag.what->announced);
         assert(v[i].time_ms <= now.utc_ms + 600000);
     }
 }
@@ -103,7 +103,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                        .stale = on_stale,
                                        .anomaly = on_anomaly};
     struct moment now = {.mono_ms = 1000000, .utc_ms = 1700000000000};
-    struct spb_node *n = spb_node_new(str_of("G"), str_of("E"), &o, &sink);
+    struct spb_shapes *shapes = spb_shapes_new(1);
+    struct spb_node *n =
+        shapes ? spb_node_new(str_of("G"), str_of("E"), &o, shapes, &sink, NULL) : NULL;
     struct arena scratch;
     struct reader r;
     arena_init(&scratch, 65536, (size_t)32 << 20);
@@ -112,14 +114,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         reader_u8(&r);
     while (n && r.left && !r.err) {
         step(n, &r, &scratch, &now);
-        for (size_t i = 0; i < n->n_tags && i < 4; i++) {
+        struct spb_tag_iter it = {0};
+        struct spb_tag tag;
+        for (size_t i = 0; i < 4 && spb_node_next_tag(n, &it, &tag); i++) {
             struct spb_value sent;
-            enum err e = spb_node_write(n, n->tags[i]->pub.device, n->tags[i]->pub.name,
-                                        str_of("12"), false, &scratch, now, &sent);
+            struct str device = tag.of ? tag.of->name : str_make(NULL, 0);
+            enum err e = spb_node_write(n, device, tag.what->name, str_of("12"), false, &scratch,
+                                        now, &sent);
             (void)e;
         }
     }
     spb_node_free(n);
+    assert(!shapes || !spb_shapes_count(shapes));
+    spb_shapes_free(shapes);
     arena_fini(&scratch);
     return 0;
 }

@@ -14,6 +14,7 @@
 #define NAMES 700
 
 struct world {
+    struct words words;
     struct lw_model *model;
     struct lw_client *c;
     struct lw_client_sink sink;
@@ -160,14 +161,14 @@ static void on_anomaly(void *ctx, enum err e, const char *words, struct moment n
 static int begin(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
-    struct str endpoint = STR("dev");
     if (!w || lw_model_builtin(&w->model))
         return -1;
-    w->sink = (struct lw_client_sink){w,         on_send,        on_registration, on_values,
-                                      on_answer, on_observation, on_anomaly};
+    w->sink = (struct lw_client_sink){on_send,   on_registration, on_values,
+                                      on_answer, on_observation,  on_anomaly};
     w->now = (struct moment){5000000, 1700000000000};
     buf_init(&w->log, 1 << 20);
-    w->c = lw_client_new(endpoint, w->model, &w->sink, 42);
+    words_init(&w->words, 1);
+    w->c = lw_client_new(w->model, &w->words, &w->sink, w, 42);
     *state = w;
     return w->c ? 0 : -1;
 }
@@ -176,6 +177,8 @@ static int end(void **state)
 {
     struct world *w = *state;
     lw_client_free(w->c);
+    assert_int_equal(w->words.by_text.n, 0); /* every reference was given back */
+    words_fini(&w->words);
     lw_model_free(w->model);
     buf_fini(&w->log);
     free(w);

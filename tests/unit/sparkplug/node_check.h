@@ -6,21 +6,27 @@
 
 #include <assert.h>
 
-static void check_scope(const struct scope *s, const struct device *d)
+/* Places by name and by alias lead back to themselves; returns the room its texts take. */
+static size_t check_scope(const struct spb_node *n, const struct scope *s)
 {
-    size_t it = 0;
-    struct tag *tag;
-    while ((tag = map_next(&s->by_alias, &it))) {
-        assert(tag->device == d);
-        assert(tag->pub.announced && tag->has_alias);
-        assert(map_find_u64(&s->by_alias, tag->alias) == tag);
+    size_t text = 0;
+    for (size_t i = 0; i < spb_shape_count(s->shape); i++) {
+        const struct spb_what *w = &s->shape->v[i];
+        const struct spb_cell *c = &s->cells[i];
+        assert(spb_shape_name(s->shape, w->name) == i);
+        assert(w->announced || !w->has_alias);
+        assert(!w->has_alias || spb_shape_alias(s->shape, w->alias) == i);
+        assert(w->datatype < SPB_DATATYPE_COUNT);
+        assert(w->name.n && str_utf8_valid(w->name));
+        if ((c->cls == SPB_V_TEXT || c->cls == SPB_V_BYTES || c->cls == SPB_V_JSON) && c->text) {
+            assert(c->text->n <= c->text->cap);
+            text += c->text->cap;
+        }
+        if (n->life != SPB_LIFE_BORN && n->life != SPB_LIFE_STALE)
+            assert(c->quality == SPB_Q_STALE);
     }
-    it = 0;
-    while ((tag = map_next(&s->by_name, &it))) {
-        assert(tag->device == d);
-        assert(map_find(&s->by_name, tag->pub.name) == tag);
-        assert(!tag->has_alias || map_find_u64(&s->by_alias, tag->alias) == tag);
-    }
+    assert(!s->shape || s->shape->refs);
+    return text;
 }
 
 static void check_held(const struct spb_node *n)
@@ -40,36 +46,20 @@ static void check_held(const struct spb_node *n)
     assert(!n->held || n->life == SPB_LIFE_BORN);
 }
 
-static void check_tag(const struct spb_node *n, const struct tag *tag)
-{
-    const struct spb_value *v = &tag->pub.value;
-    assert(tag->pub.datatype < SPB_DATATYPE_COUNT);
-    assert(tag->pub.name.p == tag->name && tag->pub.name.n);
-    assert(tag->pub.device.p == (tag->device ? tag->device->pub.name.p : NULL));
-    assert(str_utf8_valid(tag->pub.name));
-    if ((v->cls == SPB_V_TEXT || v->cls == SPB_V_BYTES || v->cls == SPB_V_JSON) && v->s.n)
-        assert(v->s.p == tag->text && v->s.n <= tag->text_cap);
-    if (n->life != SPB_LIFE_BORN && n->life != SPB_LIFE_STALE)
-        assert(tag->pub.quality == SPB_Q_STALE);
-    if (tag->device && tag->device->pub.life == SPB_LIFE_DEAD)
-        assert(tag->pub.quality == SPB_Q_STALE);
-}
-
 static void check_node(const struct spb_node *n)
 {
-    size_t text = 0;
-    assert(n->n_devices == n->device_names.n);
-    check_scope(&n->scope, NULL);
-    for (size_t i = 0; i < n->n_devices; i++) {
-        const struct device *d = n->devices[i];
+    size_t text = check_scope(n, &n->scope), tags = spb_shape_count(n->scope.shape);
+    assert(!n->brood || n->brood->n == n->brood->names.n);
+    for (size_t i = 0; i < spb_device_count(n); i++) {
+        const struct device *d = spb_device_at(n, i);
         assert(spb_device_find(n, d->pub.name) == d);
         assert(d->pub.life != SPB_LIFE_BORN || n->life == SPB_LIFE_BORN);
-        check_scope(&d->scope, d);
+        text += check_scope(n, &d->scope);
+        tags += spb_shape_count(d->scope.shape);
+        for (size_t k = 0; d->pub.life == SPB_LIFE_DEAD && k < spb_shape_count(d->scope.shape); k++)
+            assert(d->scope.cells[k].quality == SPB_Q_STALE);
     }
-    for (size_t i = 0; i < n->n_tags; i++) {
-        check_tag(n, n->tags[i]);
-        text += n->tags[i]->text_cap;
-    }
+    assert(tags == n->n_tags && tags <= SPB_MAX_TAGS);
     assert(text == n->text_bytes && text <= SPB_MAX_TEXT_BYTES);
     check_held(n);
 }

@@ -25,8 +25,21 @@
 #define G_E(k) "spBv1.0/G/" k "/E"
 #define G_D(k) "spBv1.0/G/" k "/E/D"
 
+/* What is known of one metric; see tag(). */
+struct seen {
+    const struct spb_cell *cell;
+    bool announced;
+    uint8_t datatype, quality;
+    struct str unit;
+    int64_t time_ms;
+    struct spb_value value;
+};
+
 struct fx {
     struct spb_node *n;
+    struct spb_shapes *shapes;
+    struct seen seen[2];
+    unsigned n_seen;
     struct arena scratch;
     struct moment now;
     struct buf log;
@@ -65,9 +78,9 @@ static void on_samples(void *ctx, const struct spb_sample *v, size_t n, struct m
     for (size_t i = 0; i < n; i++) {
         struct json_out j;
         buf_puts(&f->log, "sample ");
-        if (v[i].tag->device.p)
-            buf_printf(&f->log, "%.*s:", STR_ARG(v[i].tag->device));
-        buf_printf(&f->log, "%.*s = ", STR_ARG(v[i].tag->name));
+        if (v[i].tag.of)
+            buf_printf(&f->log, "%.*s:", STR_ARG(v[i].tag.of->name));
+        buf_printf(&f->log, "%.*s = ", STR_ARG(v[i].tag.what->name));
         json_out_init(&j, &f->log);
         spb_value_json(&j, &v[i].value);
         buf_printf(&f->log, " %s at %lld%s%s\n", spb_quality_word(v[i].quality),
@@ -109,17 +122,19 @@ static bool on_may_ask(void *ctx)
     return !f->may_not_ask;
 }
 
+static const struct spb_node_sink fx_sink = {.publish = on_publish,
+                                             .samples = on_samples,
+                                             .event = on_event,
+                                             .stale = on_stale,
+                                             .anomaly = on_anomaly,
+                                             .may_ask = on_may_ask};
+
 static struct fx *fx_new(const struct spb_node_options *o)
 {
     struct fx *f = test_calloc(1, sizeof *f);
-    struct spb_node_sink sink = {.ctx = f,
-                                 .publish = on_publish,
-                                 .samples = on_samples,
-                                 .event = on_event,
-                                 .stale = on_stale,
-                                 .anomaly = on_anomaly,
-                                 .may_ask = on_may_ask};
-    f->n = spb_node_new(str_of("G"), str_of("E"), o, &sink);
+    f->shapes = spb_shapes_new(7);
+    assert_non_null(f->shapes);
+    f->n = spb_node_new(str_of("G"), str_of("E"), o, f->shapes, &fx_sink, f);
     assert_non_null(f->n);
     arena_init(&f->scratch, 65536, (size_t)32 << 20);
     buf_init(&f->log, 1 << 22);
@@ -148,6 +163,8 @@ static int tear_down(void **state)
     struct fx *f = *state;
     check_node(f->n);
     spb_node_free(f->n);
+    assert_int_equal(spb_shapes_count(f->shapes), 0); /* nobody needs one any more */
+    spb_shapes_free(f->shapes);
     arena_fini(&f->scratch);
     buf_fini(&f->log);
     buf_fini(&f->published);
@@ -294,11 +311,20 @@ static inline struct spb_node_info info(struct fx *f)
     return i;
 }
 
-static inline struct spb_tag *tag(struct fx *f, const char *device, const char *name)
+/* Good until the next but one. */
+static inline const struct seen *tag(struct fx *f, const char *device, const char *name)
 {
-    struct spb_tag *t = spb_node_tag_find(f->n, str_of(device), str_of(name));
-    assert_non_null(t);
-    return t;
+    struct spb_tag t;
+    struct seen *s = &f->seen[f->n_seen++ % 2];
+    assert_true(spb_node_tag_find(f->n, str_of(device), str_of(name), &t));
+    *s = (struct seen){.cell = t.cell,
+                       .announced = t.announced,
+                       .datatype = t.what->datatype,
+                       .quality = t.cell->quality,
+                       .unit = t.what->unit,
+                       .time_ms = t.cell->time_ms,
+                       .value = spb_cell_value(t.cell)};
+    return s;
 }
 
 #define T(x) cmocka_unit_test_setup_teardown(x, set_up, tear_down)

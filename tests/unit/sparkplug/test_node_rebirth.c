@@ -135,7 +135,8 @@ static void nodes_are_asked_again_at_different_moments(void **state)
     for (int i = 0; i < 4 && !differ; i++) {
         char name[16];
         snprintf(name, sizeof name, "N%d", i);
-        struct spb_node *other = spb_node_new(str_of("G"), str_of(name), &o, &f->n->sink);
+        struct spb_node *other =
+            spb_node_new(str_of("G"), str_of(name), &o, f->shapes, &fx_sink, f);
         assert_int_equal(spb_node_rebirth(other, SPB_CAUSE_UNKNOWN_NODE, f->now), ERR_OK);
         differ = other->rebirth_next != f->n->rebirth_next;
         spb_node_free(other);
