@@ -143,7 +143,7 @@ static struct fx *fx_new(const struct spb_node_options *o)
     return f;
 }
 
-static int set_up(void **state)
+static inline int set_up(void **state)
 {
     const struct spb_node_options o = {.reorder_ms = 2000, .rebirth_interval_ms = 5000};
     *state = fx_new(&o);
@@ -173,7 +173,7 @@ static int tear_down(void **state)
 }
 
 /* heard checks and forgets what came out since the last time. */
-static void heard(struct fx *f, const char *lines)
+static inline void heard(struct fx *f, const char *lines)
 {
     const char *text = f->log.n ? buf_text(&f->log) : "";
     assert_string_equal(text, lines);

@@ -150,6 +150,16 @@ static void series_and_latest_values_are_replaced(void **state)
     holds("series_latest WHERE value::text = '18446744073709551615' AND at = " AT_MS);
     RUN(ST_LATEST_PUT, "7", MS, "\"text\"", "stale", "NBIRTH");
     holds("series_latest WHERE quality = 'stale' AND source = 'NBIRTH'");
+    RUN(ST_SERIES_MANY, "1",
+        "[{\"i\":7,\"s\":\"sparkplug\",\"k\":\"spb:/T\",\"d\":\"Double\"},"
+        "{\"i\":8,\"s\":\"sparkplug\",\"k\":\"spb:D/\\u00e4\",\"d\":\"Int8\",\"u\":\"m\"}]");
+    holds("series WHERE id = 7 AND datatype = 'Double' AND unit IS NULL");
+    holds("series WHERE id = 8 AND key = 'spb:D/ä' AND unit = 'm'");
+    RUN(ST_LATEST_MANY, "[{\"i\":7,\"t\":" MS ",\"v\":18446744073709551615,\"q\":\"good\"},"
+                        "{\"i\":8,\"t\":" MS ",\"v\":\"x\",\"q\":\"good\",\"o\":\"data\"},"
+                        "{\"i\":9,\"t\":" MS ",\"v\":1,\"q\":\"good\"}]"); /* no such series */
+    holds("series_latest WHERE value::text = '18446744073709551615' AND source = ''");
+    holds("series_latest WHERE series_id = 8 AND value::text = '\"x\"' AND at = " AT_MS);
 }
 
 static void events_appear_once_and_ended_commands_stay_ended(void **state)
