@@ -64,6 +64,11 @@ function TakeAway({
             </button>
           );
         })}
+        {all.length > CHOICES_MAX && (
+          <span class="muted">
+            and {count_text(all.length - CHOICES_MAX)} that fewer devices have
+          </span>
+        )}
       </span>
     </div>
   );
