@@ -89,6 +89,21 @@ for (const scheme of ['light', 'dark']) {
   }
 }
 
+test('on a phone the page one is on stands in the row of pages', async (t) => {
+  const page = await open(t, { viewport: { width: 390, height: 800 } });
+  await sign_in(page, '/admin');
+  const in_sight = () =>
+    page.evaluate(() => {
+      const { left, right } = document.querySelector('.top nav [aria-current]').getBoundingClientRect();
+      return left >= 0 && right <= innerWidth;
+    });
+  await page.waitForFunction(() => document.querySelector('.top nav').scrollLeft > 0);
+  assert.equal(await in_sight(), true);
+  await page.goto(`${mock.url}/`);
+  await page.locator('.table .row .chip').first().waitFor();
+  assert.equal(await in_sight(), true);
+});
+
 test('a wrong password is told in words, a right one opens the page that was asked for', async (t) => {
   const page = await open(t);
   await page.goto(mock.url + DEVICE);

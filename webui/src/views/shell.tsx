@@ -1,6 +1,6 @@
 // shell.tsx - the frame around every page: navigation, state of the live socket, messages.
 
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { count_text, rate_text, time_ms } from '../format';
 import { live_retry, live_retry_at, live_state } from '../live';
 import { route } from '../route';
@@ -124,8 +124,14 @@ function Nav() {
       {name}
     </a>
   );
+  // On a phone the row is wider than the window: the page one is on shall be in sight.
+  const row = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const here = row.current?.querySelector<HTMLElement>('[aria-current]');
+    if (here) row.current!.scrollLeft = here.offsetLeft - row.current!.clientWidth / 2;
+  }, [page]);
   return (
-    <nav aria-label="Main">
+    <nav aria-label="Main" ref={row}>
       {link('/', 'Fleet', page === 'fleet' || page === 'device')}
       {link('/groups', 'Groups', page === 'groups')}
       {link('/timeline', 'Timeline', page === 'timeline')}
