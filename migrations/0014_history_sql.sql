@@ -57,8 +57,8 @@ END
 $$;
 
 -- entries_between gives what a span is made of, in parts as coarse as `width` allows: whole hours,
--- whole minutes, samples (n = 1). Retention takes the oldest first, so what a source has is one
--- stretch of time, and the next finer or coarser one is asked before and after it.
+-- whole minutes, samples (n = 1). A row of rollup_hour stands for all of its day that is in chunk, one
+-- of rollup_minute for its hour; a row of chunk holds samples of one such hour, or of a day's others.
 CREATE FUNCTION entries_between(series integer, since timestamptz, till timestamptz, width interval)
     RETURNS TABLE (ts timestamptz, n integer, bad integer, lo float8, hi float8, mean float8, last float8)
     LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 2000
@@ -66,52 +66,57 @@ CREATE FUNCTION entries_between(series integer, since timestamptz, till timestam
 $$
 #variable_conflict use_column
 DECLARE
-    told     tstzrange := 'empty'; -- by roll-ups, so far
-    minutes  tstzrange;
-    day      CONSTANT interval := '1 day';
-    hour     CONSTANT interval := '1 hour';
-    day_of   timestamptz := date_bin(day, since, 'epoch');
-    hour_of  timestamptz := date_bin(hour, since, 'epoch');
+    by_hours   CONSTANT boolean := width >= interval '1 hour';
+    by_minutes CONSTANT boolean := width >= interval '1 minute';
+    days       timestamptz[] := '{}'; -- that no roll-up of hours stands for
 BEGIN
-    IF width >= hour THEN
-        SELECT tstzrange(min(r.start), max(r.start) + day) INTO told FROM rollup_hour r
-         WHERE r.series_id = entries_between.series AND r.start >= day_of AND r.start < till HAVING count(*) > 0;
-        told := coalesce(told, 'empty');
+    -- Landing tables first: they are emptied ten seconds after what was in them has moved.
+    RETURN QUERY
+    SELECT l.ts, 1, CASE WHEN is_sound(l.value, l.quality) THEN 0 ELSE 1 END, l.value, l.value, l.value, l.value
+      FROM landed l WHERE l.series_id = entries_between.series AND l.ts >= since AND l.ts < till
+    UNION ALL
+    SELECT u.ts, 1, CASE WHEN is_sound(u.value, u.quality) THEN 0 ELSE 1 END, u.value, u.value, u.value, u.value
+      FROM piece c,
+           unpack(c.start, c.n, c.step_us, c.t2, c.t4, c.t8, c.scale, c.v0, c.v2, c.v4, c.vf, c.rn, c.q, c.qn) u
+     WHERE c.series_id = entries_between.series AND c.stop >= since AND c.start > since - interval '1 day'
+       AND c.start < till AND u.ts >= since AND u.ts < till;
+    IF by_hours THEN
         RETURN QUERY
-        SELECT r.start + e.at * hour, e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
+        SELECT r.start + e.at * interval '1 hour', e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
           FROM rollup_hour r, unnest(r.at, r.n, r.bad, r.lo, r.hi, r.mean, r.last) e (at, n, bad, lo, hi, mean, last)
-         WHERE r.series_id = entries_between.series AND r.start >= day_of AND r.start < till
-           AND r.start + e.at * hour >= since AND r.start + e.at * hour < till;
+         WHERE r.series_id = entries_between.series AND r.start > since - interval '1 day' AND r.start < till
+           AND r.start + e.at * interval '1 hour' >= since AND r.start + e.at * interval '1 hour' < till;
+        days := ARRAY(SELECT generate_series(date_bin('1 day', since, 'epoch'), till - interval '1 us', '1 day')
+                      EXCEPT
+                      SELECT r.start FROM rollup_hour r WHERE r.series_id = entries_between.series
+                         AND r.start > since - interval '1 day' AND r.start < till);
     END IF;
-    IF width >= interval '1 minute' AND NOT told @> tstzrange(since, till) THEN
-        SELECT tstzrange(min(r.start), max(r.start) + hour) INTO minutes FROM rollup_minute r
-         WHERE r.series_id = entries_between.series AND r.start >= hour_of AND r.start < till HAVING count(*) > 0;
+    IF by_minutes AND (NOT by_hours OR cardinality(days) > 0) THEN
         RETURN QUERY
         SELECT r.start + e.at * interval '1 minute', e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
-          FROM (SELECT * FROM rollup_minute m WHERE m.series_id = entries_between.series
-                   AND m.start >= hour_of AND m.start < least(till, coalesce(lower(told), till))
+          FROM (SELECT m.* FROM rollup_minute m
+                 WHERE NOT by_hours AND m.series_id = entries_between.series
+                   AND m.start > since - interval '1 hour' AND m.start < till
                 UNION ALL
-                SELECT * FROM rollup_minute m WHERE m.series_id = entries_between.series
-                   AND m.start >= greatest(hour_of, upper(told)) AND m.start < till AND NOT isempty(told)) r,
+                SELECT m.* FROM unnest(days) d, rollup_minute m
+                 WHERE m.series_id = entries_between.series AND m.start >= d AND m.start < d + interval '1 day') r,
                unnest(r.at, r.n, r.bad, r.lo, r.hi, r.mean, r.last) e (at, n, bad, lo, hi, mean, last)
          WHERE r.start + e.at * interval '1 minute' >= since AND r.start + e.at * interval '1 minute' < till;
-        told := CASE WHEN minutes IS NULL THEN told WHEN isempty(told) THEN minutes ELSE range_merge(told, minutes) END;
     END IF;
-    RETURN QUERY
-    SELECT u.ts, 1, CASE WHEN is_sound(u.value, u.quality) THEN 0 ELSE 1 END, u.value, u.value, u.value, u.value
-      FROM (SELECT * FROM chunk c WHERE c.series_id = entries_between.series AND c.stop >= since
-               AND c.start > since - day AND c.start < least(till, coalesce(lower(told), till))
-            UNION ALL
-            SELECT * FROM chunk c WHERE c.series_id = entries_between.series AND c.stop >= since
-               AND c.start >= greatest(since - day, upper(told)) AND c.start < till AND NOT isempty(told)
-            UNION ALL
-            SELECT * FROM piece c WHERE c.series_id = entries_between.series AND c.stop >= since
-               AND c.start > since - day AND c.start < till) c,
-           unpack(c.start, c.n, c.step_us, c.t2, c.t4, c.t8, c.scale, c.v0, c.v2, c.v4, c.vf, c.rn, c.q, c.qn) u
-     WHERE u.ts >= since AND u.ts < till
-    UNION ALL
-    SELECT l.ts, 1, CASE WHEN is_sound(l.value, l.quality) THEN 0 ELSE 1 END, l.value, l.value, l.value, l.value
-      FROM landed l WHERE l.series_id = entries_between.series AND l.ts >= since AND l.ts < till;
+    IF NOT by_hours OR cardinality(days) > 0 THEN
+        RETURN QUERY
+        SELECT u.ts, 1, CASE WHEN is_sound(u.value, u.quality) THEN 0 ELSE 1 END, u.value, u.value, u.value, u.value
+          FROM (SELECT c.* FROM chunk c
+                 WHERE NOT by_hours AND c.series_id = entries_between.series AND c.stop >= since
+                   AND c.start > since - interval '1 day' AND c.start < till
+                UNION ALL
+                SELECT c.* FROM unnest(days) d, chunk c
+                 WHERE c.series_id = entries_between.series AND c.start >= d AND c.start < d + interval '1 day') c,
+               unpack(c.start, c.n, c.step_us, c.t2, c.t4, c.t8, c.scale, c.v0, c.v2, c.v4, c.vf, c.rn, c.q, c.qn) u
+         WHERE u.ts >= since AND u.ts < till
+           AND (NOT by_minutes OR (SELECT true FROM rollup_minute m WHERE m.series_id = entries_between.series
+                                      AND m.start = date_bin('1 hour', c.start, 'epoch') LIMIT 1) IS NULL);
+    END IF;
 END
 $$;
 

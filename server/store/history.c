@@ -1,12 +1,11 @@
 /* history.c - see history.h.
  *
- * coverage_note: packing keeps, in one transaction, chunks and the roll-ups of their hour and day
- * equal, and partitions of all three begin on Mondays, so a week is in a source or not, apart from
- * what a class keeps longer.  Therefore an hour that a source has is complete there, and the
- * bitmap `have` of hours is enough to count every sample once: sources are asked in order of
- * preference, each only for the stretch of hours still missing, and what they give of an hour that
- * an earlier one had is skipped.  The newest hour mostly misses in all of them; finding nothing is
- * a few index look-ups. */
+ * coverage_note: merging keeps chunks and roll-ups equal in one transaction (store/merger.h): an
+ * hour with a row of rollup_minute is whole in it, a day with a row of rollup_hour too, and chunk
+ * rows hold samples of one hour that has such a row, or of a day's other hours.  So sources are
+ * asked in order of preference, each only for rows that the ones before do not stand for; what
+ * retention has left is found by the bitmap `have` of hours, which is per sample and therefore
+ * always right: what a source gives of an hour that an earlier one had is skipped. */
 #include "store/history.h"
 
 #include <inttypes.h>
@@ -157,7 +156,8 @@ static void points_sort(struct history_points *p)
 
 /* ---- the reader ---- */
 
-enum source { HOURS, MINUTES, CHUNKS, SOURCES };
+enum source { HOURS, MINUTES, MINUTES_LEFT, CHUNKS, CHUNKS_LEFT, CHUNKS_LEFT_BY_DAYS, SOURCES };
+#define ASKED 3 /* sources of one read */
 
 struct reader_state {
     struct pg *db;
@@ -238,6 +238,14 @@ static enum err add_packed(struct reader_state *r, const struct pg_result *rows,
     return e;
 }
 
+/* A row stands for all of its hours, also those without samples. */
+static void take_row(struct reader_state *r, int64_t from_us, int64_t width_us)
+{
+    for (int64_t at = from_us; at < from_us + width_us; at += HOUR_US)
+        if (inside(r, at))
+            (void)taken(r, at);
+}
+
 static enum err add_rollup(struct reader_state *r, enum rollup_kind kind,
                            const struct pg_result *rows, size_t row)
 {
@@ -255,6 +263,8 @@ static enum err add_rollup(struct reader_state *r, enum rollup_kind kind,
         if (r->buckets)
             bucket_add(r->buckets, &in.entry[i], at, at + width - 1);
     }
+    if (!e && r->buckets)
+        take_row(r, in.start_us, rollup_row_us(kind));
     return e;
 }
 
@@ -275,20 +285,34 @@ static enum err add_rollup(struct reader_state *r, enum rollup_kind kind,
         2) " - interval '1 day' "                                                                  \
            "AND stop >= " US(2)
 
+/* Rows of chunk or rollup_minute (x) that no roll-up of their day, or hour, stands for.  A look-up
+ * per row: as a join it would read all roll-ups of the series. */
+#define NO_DAY                                                                                     \
+    " AND (SELECT true FROM rollup_hour h WHERE h.series_id = $1::integer AND "                    \
+    "h.start = date_bin('1 day', x.start, 'epoch') LIMIT 1) IS NULL"
+#define NO_HOUR                                                                                    \
+    " AND (SELECT true FROM rollup_minute m WHERE m.series_id = $1::integer AND "                  \
+    "m.start = date_bin('1 hour', x.start, 'epoch') LIMIT 1) IS NULL"
+#define ROLLUPS(table)                                                                             \
+    "SELECT " ROLLUP_COLUMNS " FROM " table                                                        \
+    " x WHERE series_id = $1::integer AND start >= " US(2) " AND start < " US(3)
+#define CHUNKS_OF "SELECT " PACKED_COLUMNS " FROM chunk x" IN_SPAN
+
 static const struct {
     const char *name, *sql;
-    int64_t row_us; /* a row begins at most this long before what it holds */
+    int64_t row_us; /* rows begin at multiples of it */
+    enum { OF_HOURS, OF_MINUTES, OF_SAMPLES } rows;
 } sources[SOURCES] = {
-    [HOURS] = {"history_hours",
-               "SELECT " ROLLUP_COLUMNS " FROM rollup_hour WHERE series_id = $1::integer AND "
-               "start >= " US(2) " AND start < " US(3) " ORDER BY start",
-               DAY_US},
-    [MINUTES] = {"history_minutes",
-                 "SELECT " ROLLUP_COLUMNS " FROM rollup_minute WHERE series_id = $1::integer AND "
-                 "start >= " US(2) " AND start < " US(3) " ORDER BY start",
-                 HOUR_US},
-    [CHUNKS] = {"history_chunks", "SELECT " PACKED_COLUMNS " FROM chunk" IN_SPAN " ORDER BY start",
-                HOUR_US},
+    [HOURS] = {"history_hours", ROLLUPS("rollup_hour") " ORDER BY start", DAY_US, OF_HOURS},
+    [MINUTES] = {"history_minutes", ROLLUPS("rollup_minute") " ORDER BY start", HOUR_US,
+                 OF_MINUTES},
+    [MINUTES_LEFT] = {"history_minutes_left", ROLLUPS("rollup_minute") NO_DAY " ORDER BY start",
+                      HOUR_US, OF_MINUTES},
+    [CHUNKS] = {"history_chunks", CHUNKS_OF " ORDER BY start", HOUR_US, OF_SAMPLES},
+    [CHUNKS_LEFT] = {"history_chunks_left", CHUNKS_OF NO_HOUR " ORDER BY start", HOUR_US,
+                     OF_SAMPLES},
+    [CHUNKS_LEFT_BY_DAYS] = {"history_chunks_days", CHUNKS_OF NO_HOUR NO_DAY " ORDER BY start",
+                             HOUR_US, OF_SAMPLES},
 };
 
 static const char live_sql[] =
@@ -363,9 +387,9 @@ static enum err read_source(struct reader_state *r, enum source source)
     enum err e = pg_prepared_binary(r->db, sources[source].name, sources[source].sql,
                                     numbers(&n, r->span.series, from, to), 3, &rows);
     for (size_t i = 0; !e && i < pg_rows(rows); i++)
-        e = source == CHUNKS
-                ? add_packed(r, rows, i, true)
-                : add_rollup(r, source == HOURS ? ROLLUP_HOUR : ROLLUP_MINUTE, rows, i);
+        e = sources[source].rows == OF_SAMPLES ? add_packed(r, rows, i, true)
+            : sources[source].rows == OF_HOURS ? add_rollup(r, ROLLUP_HOUR, rows, i)
+                                               : add_rollup(r, ROLLUP_MINUTE, rows, i);
     pg_result_free(rows);
     return e;
 }
@@ -418,10 +442,10 @@ static enum err fill_points(struct reader_state *r, struct history_points *out)
 }
 
 /* The order in which sources are asked, by the width of the buckets. */
-static const enum source orders[][SOURCES] = {
-    {CHUNKS, MINUTES, HOURS}, /* below a minute */
-    {MINUTES, CHUNKS, HOURS}, /* below an hour */
-    {HOURS, MINUTES, CHUNKS},
+static const enum source orders[][ASKED] = {
+    {CHUNKS, MINUTES, HOURS},      /* below a minute */
+    {MINUTES, CHUNKS_LEFT, HOURS}, /* below an hour */
+    {HOURS, MINUTES_LEFT, CHUNKS_LEFT_BY_DAYS},
 };
 
 static enum err fill_buckets(struct reader_state *r, struct history_buckets *out)
@@ -431,7 +455,7 @@ static enum err fill_buckets(struct reader_state *r, struct history_buckets *out
                                       : out->width_us < HOUR_US ? 1
                                                                 : 2];
     enum err e = read_live(r);
-    for (int i = 0; !e && i < SOURCES; i++)
+    for (int i = 0; !e && i < ASKED; i++)
         e = read_source(r, order[i]);
     return e;
 }
@@ -452,7 +476,7 @@ static enum err read_points(struct pg *db, struct history_span span, struct hist
     if (!e)
         e = fill_points(&r, out);
     r.points = NULL;
-    for (int i = 1; !e && summed && i < SOURCES; i++)
+    for (int i = 1; !e && summed && i < ASKED; i++)
         e = read_source(&r, orders[0][i]);
     if (summed)
         *summed = r.summed;
@@ -521,27 +545,35 @@ static enum err many(struct pg *db, struct history_span span, uint32_t limit, bo
     return e;
 }
 
-static enum err read_either(struct pg *db, struct history_span span, uint32_t limit,
+static enum err read_either(struct pg *db, struct history_span span, uint32_t limit, bool buckets,
                             struct history *out)
 {
-    bool buckets = false;
-    enum err e = many(db, span, limit, &buckets);
-    if (!e && !buckets) {
+    enum err e = ERR_OK;
+    if (!buckets) {
         e = read_points(db, span, &out->points, &buckets);
         buckets |= out->points.n > limit;
     }
-    if (!e && buckets)
+    if (!e && buckets) {
+        history_points_free(&out->points);
         e = read_buckets(db, span, history_width(span.from_us, span.to_us, limit), &out->buckets);
+    }
     out->raw = !buckets;
     return e;
 }
 
+/* `many` only saves reading for nothing; it is asked before, because a transaction has to look at
+ * the landing tables first: they are emptied ten seconds after what was in them has moved. */
 enum err history_read(struct pg *db, struct history_span span, uint32_t limit, struct history *out)
 {
     struct history h = {0};
-    enum err e = begin(db);
+    bool buckets = false;
+    if (span.to_us <= span.from_us || !limit)
+        return ERR_INVALID;
+    enum err e = many(db, span, limit, &buckets);
     if (!e)
-        e = end(db, read_either(db, span, limit, &h));
+        e = begin(db);
+    if (!e)
+        e = end(db, read_either(db, span, limit, buckets, &h));
     if (!e)
         *out = h;
     else
@@ -551,19 +583,18 @@ enum err history_read(struct pg *db, struct history_span span, uint32_t limit, s
 
 /* ---- the last one before ---- */
 
-/* Rows of one series do not overlap in chunk, but they may in piece: those that reach over the time
- * are all looked into. */
+/* The newest sample is not older than the row that begins last; rows that reach beyond that one's
+ * beginning are looked into, and rows are a day long at most. */
+#define NEWEST_OF(table)                                                                           \
+    "SELECT " PACKED_ROW " FROM " table " x WHERE series_id = $1::integer AND start < " US(        \
+        2) " AND start > (SELECT max(start) FROM " table                                           \
+           " WHERE series_id = $1::integer AND start < " US(                                       \
+               2) ") - interval '1 day' AND stop >= (SELECT max(start) FROM " table                \
+                  " WHERE series_id = $1::integer AND start < " US(2) ")"
 static const char before_sql[] =
-    "(SELECT " PACKED_ROW " FROM chunk WHERE series_id = $1::integer AND start < " US(
-        2) " ORDER BY start DESC LIMIT 1) UNION ALL "
-           "(SELECT " PACKED_ROW
-           " FROM piece WHERE series_id = $1::integer AND start < " US(2) " AND stop >= " US(
-               2) ") UNION ALL "
-                  "(SELECT " PACKED_ROW " FROM piece WHERE series_id = $1::integer AND stop < " US(
-                      2) " ORDER BY stop DESC LIMIT 1) UNION ALL "
-                         "(SELECT " PLAIN_ROW
-                         " FROM landed WHERE series_id = $1::integer AND ts < " US(
-                             2) " ORDER BY ts DESC LIMIT 1)";
+    "(SELECT " PLAIN_ROW " FROM landed WHERE series_id = $1::integer AND ts < " US(
+        2) " ORDER BY ts DESC LIMIT 1) UNION ALL " NEWEST_OF("chunk") " UNION ALL " NEWEST_OF("piec"
+                                                                                              "e");
 
 static enum err newest(struct pg *db, int32_t series, int64_t ts_us, struct history_points *p)
 {

@@ -143,8 +143,9 @@ static struct points part_of(const struct points *p, int64_t from_us, int64_t to
     return (struct points){p->ts_us + first, p->value + first, p->quality + first, end - first};
 }
 
-/* As the packer does: chunks of an hour, roll-ups of their hours and days. */
-static void put_chunks(uint32_t series, const struct points *p)
+/* As merging does: an hour with `fast` samples is a chunk with a roll-up, the others of a day are
+ * one chunk without; days have a roll-up, `summed` samples provided. */
+static void put_merged(uint32_t series, const struct points *p, size_t fast, size_t summed)
 {
     for (int64_t day = history_floor(p->ts_us[0], DAY); day <= p->ts_us[p->n - 1]; day += DAY) {
         char text[120];
@@ -154,15 +155,31 @@ static void put_chunks(uint32_t series, const struct points *p)
         snprintf(text, sizeof text, "SELECT ensure_history(0::smallint, at_ms(%" PRId64 "))",
                  day / 1000);
         sql(text);
-        put_rollup(ROLLUP_HOUR, series, &whole);
+        if (whole.n >= summed)
+            put_rollup(ROLLUP_HOUR, series, &whole);
+        struct points slow;
+        assert_int_equal(points_make(&arena, whole.n, &slow), ERR_OK);
+        slow.n = 0;
         for (int64_t hour = day; hour < day + DAY; hour += HOUR) {
             struct points part = part_of(&whole, hour, hour + HOUR);
-            if (!part.n)
+            for (size_t i = 0; part.n < fast && i < part.n; i++, slow.n++) {
+                slow.ts_us[slow.n] = part.ts_us[i];
+                slow.value[slow.n] = part.value[i];
+                slow.quality[slow.n] = part.quality[i];
+            }
+            if (part.n < fast)
                 continue;
             put_packed("chunk", series, &part);
             put_rollup(ROLLUP_MINUTE, series, &part);
         }
+        if (slow.n)
+            put_packed("chunk", series, &slow);
     }
+}
+
+static void put_chunks(uint32_t series, const struct points *p)
+{
+    put_merged(series, p, 1, 1);
 }
 
 static void put_landed(uint32_t series, const struct points *p)
@@ -187,7 +204,9 @@ static void assert_buckets(const struct points *p, int64_t from_us, int64_t to_u
 {
     struct history_buckets b;
     const struct history_span span = {1, from_us, to_us};
-    assert_int_equal(history_read_buckets(db, span, width, &b), ERR_OK);
+    enum err err = history_read_buckets(db, span, width, &b);
+    if (err)
+        fail_msg("%s: %s (width %" PRId64 ")", err_word(err), pg_error(db), width);
     assert_int_equal(b.width_us, width);
     assert_int_equal(b.start_us, history_floor(from_us, width));
     for (size_t i = 0; i < b.n; i++) {
@@ -311,6 +330,41 @@ static void every_sample_counts_once_wherever_it_is(void **state)
     assert_points(&all, T0, T0 + 2 * DAY);
     assert_points(&all, T0 + 5 * HOUR + 1, T0 + 36 * HOUR + 7 * MINUTE);
     assert_points(&all, T0 - 5 * DAY, T0 + 17 * MINUTE);
+}
+
+static void fast_and_slow_hours_of_a_day_count_once(void **state)
+{
+    static const int64_t widths[] = {10000000, MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY};
+    (void)state;
+    struct points all;
+    assert_int_equal(points_make(&arena, 20000, &all), ERR_OK);
+    all.n = 0;
+    for (int64_t at = T0 + 3 * HOUR; at < T0 + 4 * DAY; all.n++) {
+        int64_t hour = history_floor(at, HOUR) / HOUR;
+        all.ts_us[all.n] = at;
+        all.value[all.n] = (double)(next() % 1000);
+        all.quality[all.n] = next() % 9 ? 0 : 3;
+        at += hour % 7 == 5 ? 5 * HOUR : hour % 3 ? 10000000 : 170 * 1000000; /* gaps, too */
+    }
+    const struct points merged = part_of(&all, T0, T0 + 3 * DAY + 5 * HOUR),
+                        late = part_of(&all, T0 + 3 * DAY + 5 * HOUR, T0 + 9 * DAY);
+    for (int kind = 0; kind < 3; kind++) {
+        sql("TRUNCATE chunk, piece, rollup_minute, rollup_hour");
+        put_merged(1, &merged, kind ? 200 : 1000000, kind == 2 ? 2000 : 1);
+        put_packed("piece", 1, &late);
+        for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+            assert_buckets(&all, T0, T0 + 4 * DAY, widths[i]);
+            assert_buckets(&all, T0 + 29 * HOUR + 7 * MINUTE, T0 + 55 * HOUR, widths[i]);
+            assert_same_in_sql(T0, T0 + 4 * DAY, widths[i]);
+        }
+        assert_points(&all, T0 + 2 * HOUR, T0 + 77 * HOUR);
+        for (size_t i = 1; i < all.n; i += 97) {
+            struct history_point p = {0};
+            bool found = false;
+            assert_int_equal(history_before(db, 1, all.ts_us[i], &found, &p), ERR_OK);
+            assert_true(found && p.ts_us == all.ts_us[i - 1]);
+        }
+    }
 }
 
 static void late_samples_are_put_in_order(void **state)
@@ -531,6 +585,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(widths_are_whole_minutes_and_hours),
         TEST(every_sample_counts_once_wherever_it_is),
+        TEST(fast_and_slow_hours_of_a_day_count_once),
         TEST(late_samples_are_put_in_order),
         TEST(packed_landing_tables_are_skipped),
         TEST(what_retention_left_is_found),
