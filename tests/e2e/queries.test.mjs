@@ -53,11 +53,14 @@ const large = ['device', 'registration', 'spb_node', 'observation', 'subdevice',
   'command', 'device_tag', 'group_member', 'audit_log', 'identity', 'device_certificate', 'device_password', 'ingest_batch',
   'app_session', 'storage_device'];
 
+// C's escapes as far as SQL texts have them; others ("\377") are in literals that are none.
+const unescaped = (text) => text.replace(/\\n/g, '\n').replace(/\\(["\\])/g, '$1');
+
 // Adjacent string literals of a preprocessed source that make one SQL text.
 function sqlTexts(source) {
   const texts = [];
   for (const run of source.matchAll(/"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*/g)) {
-    const text = [...run[0].matchAll(/"((?:[^"\\\n]|\\.)*)"/g)].map((m) => JSON.parse(`"${m[1]}"`)).join('');
+    const text = [...run[0].matchAll(/"((?:[^"\\\n]|\\.)*)"/g)].map((m) => unescaped(m[1])).join('');
     if (/^(WITH|SELECT|INSERT|UPDATE|DELETE)\s/.test(text) && /\b(FROM|INTO|UPDATE)\s/.test(text)) texts.push(text);
   }
   return texts;
