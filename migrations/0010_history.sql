@@ -165,6 +165,8 @@ BEGIN
     END LOOP;
 END $$;
 CREATE INDEX piece_series_start ON piece (series_id, start);
+-- For merging, which asks for all pieces of an hour: they were written together.
+CREATE INDEX piece_start ON piece USING brin (start) WITH (pages_per_range = 32, autosummarize = on);
 
 CREATE TABLE chunk (LIKE piece INCLUDING COMPRESSION INCLUDING CONSTRAINTS) PARTITION BY LIST (class_id);
 CREATE INDEX chunk_series_start ON chunk (series_id, start);

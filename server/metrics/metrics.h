@@ -114,6 +114,8 @@
     X(M_PURGED_ROWS, 'c', "braid_purged_rows_total", "", "Rows of history of deleted series")      \
     X(M_PACKED_SAMPLES, 'c', "braid_packed_samples_total", "", "Samples packed into pieces")       \
     X(M_PACKED_PIECES, 'c', "braid_packed_pieces_total", "", "Rows they were packed into")         \
+    X(M_MERGED_SAMPLES, 'c', "braid_merged_samples_total", "", "Samples merged, late ones again")  \
+    X(M_MERGED_CHUNKS, 'c', "braid_merged_chunks_total", "", "Rows they were merged into")         \
     X(M_REFUSED_OLD, 'c', "braid_history_refused_total", "reason=\"older_than_kept\"",             \
       "Samples left out when packing")                                                             \
     X(M_REFUSED_TIME, 'c', "braid_history_refused_total", "reason=\"impossible_time\"",            \

@@ -1,8 +1,10 @@
 /* history_jobs.c - see history_jobs.h. */
 #include "upkeep/history_jobs.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/landing.h"
+#include "store/merger.h"
 #include "store/packer.h"
 
 /* Above this many tables that wait, packing takes no more regard of what else the machine does. */
@@ -49,4 +51,22 @@ enum err cleaning_turn(struct job_turn *t)
         log_debug("landing.cleaned", KI("tables", pg_i64(r, 0, 0)));
     pg_result_free(r);
     return ERR_OK;
+}
+
+enum err merging_start(const struct jobs_parts *parts, const _Atomic bool *stopping, void **state)
+{
+    struct merger *m = NULL;
+    enum err e = merger_new(parts->metrics, stopping, &m);
+    *state = m;
+    return e;
+}
+
+void merging_end(void *state)
+{
+    merger_free(state);
+}
+
+enum err merging_turn(struct job_turn *t)
+{
+    return merger_step(t->state, t->db, clock_utc_ms() * 1000, &t->again);
 }

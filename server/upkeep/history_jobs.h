@@ -11,4 +11,9 @@ void packing_end(void *state);
 
 MUST_CHECK enum err cleaning_turn(struct job_turn *t); /* empties landing tables */
 
+MUST_CHECK enum err merging_start(const struct jobs_parts *parts, const _Atomic bool *stopping,
+                                  void **state);
+MUST_CHECK enum err merging_turn(struct job_turn *t); /* see store/merger.h */
+void merging_end(void *state);
+
 #endif

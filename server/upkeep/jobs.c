@@ -17,6 +17,7 @@
 
 static const struct job table[] = {
     {"pack", 500, true, packing_start, packing_turn, packing_end},
+    {"merge", 10000, true, merging_start, merging_turn, merging_end},
     {"clean", 3000, false, NULL, cleaning_turn, NULL},
     {"retain", 3600000, true, NULL, retention_turn, NULL},
     {"assign", 5000, true, NULL, assigning_turn, NULL},

@@ -1,89 +1,20 @@
-/* test_packer.c - a sample is in exactly one place after any stop, and comes out as it went in.
- *
- * libpq's sending functions are replaced by ones that count and cut the connection at a given
- * statement, before it is sent or after it has run: every place at which a process or a server can
- * die between two statements is tried. */
+/* test_packer.c - a sample is in exactly one place after any stop, and comes out as it went in. */
+#include "fixture/pg_cut.h"
 #include "fixture/pg_fixture.h"
 #include "fixture/process.h"
 #include "store/migrate.h"
 #include "store/packer.h"
 
-#include <dlfcn.h>
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include <cmocka.h>
 
 static struct pg_fixture server;
 static struct metrics *metrics;
 static _Atomic bool stopping;
-
-/* ---- a connection that breaks at the n-th statement ---- */
-
-static struct {
-    int left;   /* statements until the cut, 0: none */
-    bool after; /* the statement still runs, its answer is lost */
-} fault;
-
-static void cut(PGconn *c)
-{
-    if (fault.after) {
-        while (PQflush(c) > 0)
-            process_sleep_ms(1);
-        process_sleep_ms(100);
-    }
-    shutdown(PQsocket(c), SHUT_RDWR);
-    char lost[4096];
-    while (recv(PQsocket(c), lost, sizeof lost, MSG_DONTWAIT) > 0)
-        continue;
-}
-
-static bool its_turn(void)
-{
-    return fault.left > 0 && --fault.left == 0;
-}
-
-#define REAL(name, type) ((type)(uintptr_t)dlsym(RTLD_NEXT, name))
-
-int PQsendQuery(PGconn *c, const char *sql)
-{
-    bool now = its_turn();
-    if (now && !fault.after)
-        cut(c);
-    int ok = REAL("PQsendQuery", int (*)(PGconn *, const char *))(c, sql);
-    if (now && fault.after)
-        cut(c);
-    return ok;
-}
-
-int PQsendQueryPrepared(PGconn *c, const char *name, int n, const char *const *values,
-                        const int *lengths, const int *formats, int format)
-{
-    bool now = its_turn();
-    if (now && !fault.after)
-        cut(c);
-    int ok = REAL("PQsendQueryPrepared",
-                  int (*)(PGconn *, const char *, int, const char *const *, const int *,
-                          const int *, int))(c, name, n, values, lengths, formats, format);
-    if (now && fault.after)
-        cut(c);
-    return ok;
-}
-
-int PQputCopyEnd(PGconn *c, const char *error)
-{
-    bool now = its_turn();
-    if (now && !fault.after)
-        cut(c);
-    int ok = REAL("PQputCopyEnd", int (*)(PGconn *, const char *))(c, error);
-    if (now && fault.after)
-        cut(c);
-    return ok;
-}
 
 /* ---- helpers ---- */
 

@@ -1,0 +1,422 @@
+/* test_merger.c - pieces become chunks and roll-ups; what comes late joins them; nothing is lost or
+ * doubled at any stop. */
+#include "fixture/pg_cut.h"
+#include "fixture/pg_fixture.h"
+#include "fixture/process.h"
+#include "store/merger.h"
+#include "store/migrate.h"
+#include "store/packer.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#define HOUR_US   INT64_C(3600000000)
+#define MINUTE_US INT64_C(60000000)
+
+static struct pg_fixture server;
+static struct metrics *metrics;
+static struct pg *owner;
+static _Atomic bool stopping;
+static int64_t day_us; /* three days ago, the table `t` has it as d */
+
+/* ---- helpers ---- */
+
+static int64_t ask(const char *text)
+{
+    struct pg_result *r = NULL;
+    if (pg_exec(owner, text, NULL, 0, &r))
+        fail_msg("%s", pg_error(owner));
+    int64_t n = pg_i64(r, 0, 0);
+    pg_result_free(r);
+    return n;
+}
+
+static void sql(const char *text)
+{
+    if (pg_script(owner, text))
+        fail_msg("%s", pg_error(owner));
+}
+
+static int start_server(void **state)
+{
+    int n;
+    (void)state;
+    metrics = metrics_new();
+    if (!metrics || !pg_fixture_make(&server) || pg_connect(server.owner, "owner", &owner) ||
+        store_migrate(owner, server.migrations, &n))
+        return -1;
+    sql("CREATE TABLE t AS SELECT date_trunc('day', now(), 'UTC') - interval '3 days' AS d;"
+        "CREATE TABLE expected (series_id integer, ts timestamptz, value bytea, quality smallint)");
+    day_us = ask("SELECT (extract(epoch FROM d) * 1000000)::bigint FROM t");
+    return 0;
+}
+
+static int remove_server(void **state)
+{
+    (void)state;
+    pg_close(owner);
+    metrics_free(metrics);
+    pg_fixture_remove(&server);
+    return 0;
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    fault.left = 0;
+    stopping = false;
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test' "
+        "AND usename = current_user;"
+        "TRUNCATE device, landing_0, landing_1, landing_2, landing_3, landing_4, landing_5, "
+        "landing_6, landing_7, piece, chunk, rollup_minute, rollup_hour, expected CASCADE;"
+        "UPDATE landing_slot SET state = 'free', turn = 0;"
+        "UPDATE landing_slot SET state = 'open', turn = 1, opened_at = now() WHERE slot = 0");
+    return 0;
+}
+
+static struct pg *join_server(void)
+{
+    struct pg *db = NULL;
+    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
+    return db;
+}
+
+/* land stores samples and packs them at once; `insert` names table landing. */
+static void land(const char *insert)
+{
+    struct packer *p = NULL;
+    struct pg *db = join_server();
+    int slot = -1;
+    sql("DO $$ BEGIN EXECUTE 'CREATE VIEW landing AS SELECT * FROM landing_' || (SELECT slot FROM "
+        "landing_slot WHERE state = 'open'); END $$");
+    sql(insert);
+    sql("DROP VIEW landing; SELECT landing_rotate()");
+    assert_int_equal(packer_new(64, metrics, &stopping, &p), ERR_OK);
+    assert_int_equal(packer_step(p, db, &slot), ERR_OK);
+    assert_true(slot >= 0);
+    assert_int_equal(ask("SELECT landing_clean('0 s')"), 1);
+    packer_free(p);
+    pg_close(db);
+}
+
+#define NOW "SELECT series_id, ts, float8send(value), quality FROM samples"
+
+static void expect_this(void)
+{
+    sql("TRUNCATE expected; INSERT INTO expected " NOW);
+}
+
+static void as_expected(void)
+{
+    assert_int_equal(ask("SELECT count(*) FROM ((TABLE expected EXCEPT ALL " NOW ") UNION ALL (" NOW
+                         " EXCEPT ALL TABLE expected)) d"),
+                     0);
+}
+
+/* Roll-ups stand for what is in chunk and for nothing else; numbers are compared by minute. */
+static void rollups_are_true(void)
+{
+    sql("DROP TABLE IF EXISTS s; CREATE TEMP TABLE s AS SELECT c.series_id, c.start, c.stop, u.* "
+        "FROM "
+        "chunk c, unpack(c.start, c.n, c.step_us, c.t2, c.t4, c.t8, c.scale, c.v0, c.v2, c.v4, "
+        "c.vf, c.rn, c.q, c.qn) u");
+    assert_int_equal(
+        ask("SELECT count(*) FROM (SELECT series_id, start, (SELECT sum(x) FROM unnest(n) x) AS n "
+            "FROM rollup_minute) r LEFT JOIN (SELECT series_id, date_trunc('hour', ts, 'UTC') AS "
+            "h, count(*) AS n, bool_and(date_trunc('hour', start, 'UTC') = "
+            "date_trunc('hour', stop, 'UTC')) AS whole FROM s GROUP BY 1, 2) g "
+            "ON g.series_id = r.series_id AND g.h = r.start WHERE r.n IS DISTINCT FROM g.n OR NOT "
+            "g.whole"),
+        0);
+    assert_int_equal(
+        ask("SELECT count(*) FROM (SELECT series_id, start, (SELECT sum(x) FROM unnest(n) x) AS n "
+            "FROM rollup_hour) r LEFT JOIN (SELECT series_id, date_trunc('day', ts, 'UTC') AS d, "
+            "count(*) AS n FROM s GROUP BY 1, 2) g ON g.series_id = r.series_id AND g.d = r.start "
+            "WHERE r.n IS DISTINCT FROM g.n"),
+        0);
+    assert_int_equal(
+        ask("SELECT count(*) FROM rollup_minute r, unnest(r.at, r.n, r.lo, r.hi) m (at, n, lo, hi) "
+            "WHERE (m.n::bigint, m.lo, m.hi) IS DISTINCT FROM (SELECT (count(*), min(value) FILTER "
+            "(WHERE "
+            "is_sound(value, quality)), max(value) FILTER (WHERE is_sound(value, quality))) FROM s "
+            "WHERE s.series_id = r.series_id AND s.ts >= r.start + m.at * interval '1 min' AND "
+            "s.ts < r.start + (m.at + 1) * interval '1 min') AND m.lo < 'NaN'"),
+        0);
+    assert_int_equal(ask("SELECT count(*) FROM (SELECT FROM rollup_minute GROUP BY series_id, "
+                         "start HAVING count(*) > 1) x"),
+                     0);
+    assert_int_equal(ask("SELECT count(*) FROM (SELECT FROM rollup_hour GROUP BY series_id, start "
+                         "HAVING count(*) > 1) x"),
+                     0);
+    sql("DROP TABLE s");
+}
+
+static struct merger *merger(void)
+{
+    struct merger *m = NULL;
+    assert_int_equal(merger_new(metrics, &stopping, &m), ERR_OK);
+    return m;
+}
+
+/* merge_until does all there is to do at a time after the day's beginning. */
+static void merge_at(struct merger *m, struct pg *db, int64_t after_us)
+{
+    bool again = true;
+    for (int i = 0; again; i++) {
+        assert_true(i < 500);
+        if (merger_step(m, db, day_us + after_us, &again))
+            fail_msg("%s", pg_error(db));
+    }
+}
+
+/* Series 1: a sample per second in three hours; 2: one per minute all day; 3: a few; 4: odd values
+ * and times, many in one hour; 5: faster than one row can hold. */
+#define DAY_OF_DATA                                                                                \
+    "INSERT INTO landing (series_id, ts, value, quality) "                                         \
+    "SELECT 1, d + interval '2 h' + i * interval '1 s', round(sin(i)::numeric, 3), 0 "             \
+    "FROM t, generate_series(0, 3 * 3600 - 1) i UNION ALL "                                        \
+    "SELECT 2, d + i * interval '1 min', i, 0 FROM t, generate_series(0, 1439) i UNION ALL "       \
+    "SELECT 3, d + i * interval '131 min', random(), 16 FROM t, generate_series(0, 9) i "          \
+    "UNION ALL SELECT 4, d + interval '23 h' + i % 1000 * interval '1.000001 s', (ARRAY['NaN', "   \
+    "'-0', '0', 'Infinity', '-Infinity', '5e-324', '1.7976931348623157e308', '0.1'])[i % 8 + "     \
+    "1]::float8, i % 20 FROM t, generate_series(0, 4999) i UNION ALL "                             \
+    "SELECT 5, d + interval '5 h' + i * interval '90 ms', i / 7, 0 FROM t, "                       \
+    "generate_series(0, 35999) i"
+
+#define SMALL_DAY                                                                                  \
+    "INSERT INTO landing (series_id, ts, value, quality) "                                         \
+    "SELECT 1, d + interval '3 h' + i * interval '2 s', i, 0 FROM t, generate_series(0, 1799) i "  \
+    "UNION ALL SELECT 2, d + i * interval '97 min', i, 0 FROM t, generate_series(0, 12) i"
+
+/* ---- tests ---- */
+
+static void a_day_that_is_over_becomes_chunks_and_rollups(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    land(DAY_OF_DATA);
+    expect_this();
+    merge_at(m, db, 30 * HOUR_US);
+    as_expected();
+    rollups_are_true();
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 1"), 3);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 2"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 3"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 5"), 2);
+    assert_int_equal(ask("SELECT count(*) FROM rollup_minute"), 3 + 1 + 1);
+    assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 4);
+    assert_int_equal(ask("SELECT array_length(at, 1) FROM rollup_hour WHERE series_id = 2"), 24);
+    int64_t before = metric_get(metrics, M_MERGED_SAMPLES);
+    merge_at(m, db, 31 * HOUR_US); /* nothing is left to do */
+    assert_int_equal(metric_get(metrics, M_MERGED_SAMPLES), before);
+    merger_free(m);
+    m = merger(); /* for a new process neither */
+    merge_at(m, db, 31 * HOUR_US);
+    assert_int_equal(metric_get(metrics, M_MERGED_SAMPLES), before);
+    merger_free(m);
+    pg_close(db);
+}
+
+static void late_samples_join_what_is_merged(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    land(DAY_OF_DATA);
+    merge_at(m, db, 30 * HOUR_US);
+    land("INSERT INTO landing (series_id, ts, value, quality) "
+         "SELECT 1, d + interval '3 h 7.5 s' + i * interval '1 s', 50 + i, 16 FROM t, " /* fast */
+         "generate_series(0, 99) i UNION ALL "
+         "SELECT 1, d + interval '9 h', 1, 16 FROM t UNION ALL " /* slow hour of a fast series */
+         "SELECT 2, d + interval '12 h 1 s', -9, 16 FROM t UNION ALL "       /* day's chunk */
+         "SELECT 3, d + interval '4 h' + i * interval '1 s', i, 16 FROM t, " /* becomes fast */
+         "generate_series(0, 1999) i UNION ALL "
+         "SELECT 6, d, 7, 0 FROM t"); /* new that day */
+    expect_this();
+    merge_at(m, db, 30 * HOUR_US + 11 * MINUTE_US);
+    as_expected();
+    rollups_are_true();
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
+    assert_int_equal(ask("SELECT sum(n) FROM chunk WHERE series_id = 1"), 10800 + 101);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 1"), 4);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 3"), 2);
+    assert_int_equal(ask("SELECT max(x) FROM rollup_hour, unnest(hi) x WHERE series_id = 1"), 149);
+    assert_int_equal(ask("SELECT count(*) FROM rollup_minute WHERE series_id = 3"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM rollup_hour WHERE series_id = 3"), 1);
+    merger_free(m);
+    pg_close(db);
+}
+
+static void hours_of_today_are_merged_if_they_are_fast(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    for (int i = 0; i < 10; i++) {
+        char text[600];
+        snprintf(text, sizeof text,
+                 "INSERT INTO landing (series_id, ts, value, quality) "
+                 "SELECT 1, d + interval '1 h' + (%d * 360 + i) * interval '1 s', i, 0 FROM t, "
+                 "generate_series(0, 359) i UNION ALL "
+                 "SELECT 2, d + interval '1 h' + (%d * 360 + i * 60) * interval '1 s', i, 0 FROM "
+                 "t, generate_series(0, 5) i UNION ALL SELECT 3, d + interval '1 h' + %d / 4 * "
+                 "interval '1 min', i, 0 FROM t, generate_series(1, (%d %% 4 = 0)::int) i",
+                 i, i, i, i);
+        land(text);
+    }
+    expect_this();
+    merge_at(m, db, 2 * HOUR_US + MINUTE_US); /* not settled yet */
+    assert_int_equal(ask("SELECT count(*) FROM chunk"), 0);
+    merge_at(m, db, 2 * HOUR_US + 3 * MINUTE_US);
+    as_expected();
+    rollups_are_true();
+    assert_int_equal(ask("SELECT sum(n) FROM chunk WHERE series_id = 1"), 3600);
+    assert_int_equal(ask("SELECT count(*) FROM chunk"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM piece WHERE series_id = 2"), 1); /* were ten */
+    assert_int_equal(ask("SELECT n FROM piece WHERE series_id = 2"), 60);
+    assert_int_equal(ask("SELECT count(*) FROM piece WHERE series_id = 3"), 3); /* too few */
+    assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 0);
+    /* a late one for the fast hour, while the day lasts */
+    land("INSERT INTO landing (series_id, ts, value, quality) SELECT 1, d + interval '1 h', 99, 16 "
+         "FROM t");
+    expect_this();
+    merge_at(m, db, 2 * HOUR_US + 14 * MINUTE_US);
+    as_expected();
+    rollups_are_true();
+    assert_int_equal(ask("SELECT sum(n) FROM chunk"), 3601);
+    merge_at(m, db, 24 * HOUR_US + 20 * MINUTE_US);
+    as_expected();
+    rollups_are_true();
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
+    assert_int_equal(ask("SELECT count(*) FROM chunk"), 3);
+    assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 1);
+    merger_free(m);
+    pg_close(db);
+}
+
+static void what_waits_to_be_packed_holds_an_hour_up_for_a_while(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    land(DAY_OF_DATA);
+    sql("UPDATE landing_slot SET opened_at = (SELECT d + interval '23 h' FROM t) "
+        "WHERE state = 'open'");
+    merge_at(m, db, 24 * HOUR_US + 5 * MINUTE_US);
+    assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 0);
+    merge_at(m, db, 24 * HOUR_US + 16 * MINUTE_US);
+    assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 4);
+    merger_free(m);
+    pg_close(db);
+}
+
+static void chunks_take_the_class_of_their_series(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    land(DAY_OF_DATA);
+    sql("INSERT INTO device (id, endpoint) VALUES (1, 'one');"
+        "INSERT INTO series (id, device_id, source, key, class_id) VALUES (1, 1, 'lwm2m', 'a', 0), "
+        "(2, 1, 'lwm2m', 'b', 1), (3, 1, 'lwm2m', 'c', 2)");
+    expect_this();
+    merge_at(m, db, 30 * HOUR_US);
+    as_expected();
+    rollups_are_true();
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE class_id = series_id - 1"), 3 + 1 + 1);
+    assert_int_equal(ask("SELECT class_id FROM rollup_hour WHERE series_id = 2"), 1);
+    merger_free(m);
+    pg_close(db);
+}
+
+/* Merges with a cut at the statement `at`; true when there were not as many. */
+static bool merge_with_fault(int at, bool after)
+{
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    bool again = true;
+    enum err e = ERR_OK;
+    fault.after = after;
+    fault.left = at;
+    while (!e && again)
+        e = merger_step(m, db, day_us + 30 * HOUR_US, &again);
+    bool untouched = fault.left > 0;
+    fault.left = 0;
+    assert_int_equal(e, untouched ? ERR_OK : ERR_DB);
+    merger_free(m);
+    pg_close(db);
+    return untouched;
+}
+
+/* Thirty pieces of a fast hour and of slow ones. */
+static void land_late(void)
+{
+    land("INSERT INTO landing (series_id, ts, value, quality) SELECT s, d + i * interval '1 h' + "
+         "s * interval '7.5 s', 50 + i, 16 FROM t, generate_series(1, 3) s, "
+         "generate_series(0, 9) i");
+    expect_this();
+}
+
+static void a_cut_at_any_statement_leaves_each_sample_in_one_place(void **state)
+{
+    (void)state;
+    land(SMALL_DAY);
+    struct merger *m = merger();
+    struct pg *db = join_server();
+    merge_at(m, db, 30 * HOUR_US);
+    merger_free(m);
+    pg_close(db);
+    for (int after = 0; after < 2; after++) {
+        land_late();
+        int at = 1;
+        for (; !merge_with_fault(at, after); at++) {
+            assert_true(at < 200);
+            as_expected();
+            rollups_are_true();
+            if (ask("SELECT count(*) FROM piece") < 30) /* a commit got through: all over again */
+                land_late();
+        }
+        as_expected();
+        rollups_are_true();
+        assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
+        assert_true(at > 15);
+    }
+}
+
+static void a_stop_leaves_the_rest_to_the_next_start(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    bool again = true;
+    land(DAY_OF_DATA);
+    expect_this();
+    stopping = true;
+    assert_int_equal(merger_step(m, db, day_us + 30 * HOUR_US, &again), ERR_CLOSED);
+    assert_int_equal(pg_script(db, "ROLLBACK"), ERR_OK);
+    as_expected();
+    assert_int_equal(ask("SELECT count(*) FROM chunk"), 0);
+    merger_free(m);
+    pg_close(db);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, fresh)
+    const struct CMUnitTest tests[] = {
+        T(a_day_that_is_over_becomes_chunks_and_rollups),
+        T(late_samples_join_what_is_merged),
+        T(hours_of_today_are_merged_if_they_are_fast),
+        T(what_waits_to_be_packed_holds_an_hour_up_for_a_while),
+        T(chunks_take_the_class_of_their_series),
+        T(a_cut_at_any_statement_leaves_each_sample_in_one_place),
+        T(a_stop_leaves_the_rest_to_the_next_start),
+    };
+    return cmocka_run_group_tests(tests, start_server, remove_server);
+}
