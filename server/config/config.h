@@ -26,6 +26,7 @@
     X(http_secure_cookie, b, "http.secure_cookie", "false", 0, 0, "Cookies over HTTPS only")       \
     X(mqtt_host, s, "mqtt.host", "127.0.0.1", 0, 0, "Broker")                                      \
     X(mqtt_port, i, "mqtt.port", "8883", 1, 65535, "Broker port")                                  \
+    X(mqtt_socket, s, "mqtt.socket", "", 0, 0, "Unix socket of a broker on this machine, instead") \
     X(mqtt_tls_ca_file, s, "mqtt.tls_ca_file", "", 0, 0, "CA of the broker; empty = no TLS")       \
     X(mqtt_sp_cert_file, s, "mqtt.sp_cert_file", "", 0, 0, "Certificate of the Sparkplug session") \
     X(mqtt_sp_key_file, s, "mqtt.sp_key_file", "", 0, 0, "Its key")                                \

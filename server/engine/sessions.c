@@ -365,7 +365,7 @@ enum err sessions_start(struct engine *e)
 {
     const struct config *c = e->config;
     struct mqtt_options sp = {.name = "sparkplug",
-                              .host = c->mqtt_host,
+                              .host = *c->mqtt_socket ? c->mqtt_socket : c->mqtt_host,
                               .port = (int)c->mqtt_port,
                               .client_id = c->mqtt_sp_username,
                               .username = c->mqtt_sp_username,

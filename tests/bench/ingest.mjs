@@ -69,7 +69,7 @@ async function measure(stack, metrics) {
   };
 }
 
-const stack = await startStack({ devices: 0, postgres: honestPostgres });
+const stack = await startStack({ devices: 0, socket: true, postgres: honestPostgres });
 try {
   const results = [];
   for (const metrics of o.metrics.split(',').map(Number)) results.push(await measure(stack, metrics));

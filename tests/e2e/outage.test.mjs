@@ -7,7 +7,7 @@ import { atMost, withStack, until, sleep, build } from './lib/stack.mjs';
 
 const count = Number(process.env.BRAID_OUTAGE_DEVICES || (build === 'release' ? 200 : 40));
 const away = Number(process.env.BRAID_OUTAGE_SECONDS || 60) * 1000;
-withStack('outages', { devices: count, config: { 'history.slot_s': 2 } }, (stack) => {
+withStack('outages', { devices: count, socket: true, config: { 'history.slot_s': 2 } }, (stack) => {
 
 const fleet = () => stack.api('GET', '/fleet').then((r) => r.body);
 const allGood = async () => {

@@ -7,7 +7,7 @@ import sparkplugClient from 'sparkplug-client';
 import sparkplugPayload from 'sparkplug-payload';
 import { withStack, until } from './lib/stack.mjs';
 
-withStack('Sparkplug', {}, (stack) => {
+withStack('Sparkplug', { socket: true }, (stack) => {
 const codec = sparkplugPayload.get('spBv1.0');
 
 const get = async (endpoint) => (await stack.api('GET', `/devices/${endpoint}`)).body;

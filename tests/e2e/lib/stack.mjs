@@ -321,6 +321,7 @@ class Stack {
       'http.static_dir': path.join(root, 'webui/dist'),
       'mqtt.host': '127.0.0.1',
       'mqtt.port': ports.tls,
+      ...(this.options.socket ? { 'mqtt.socket': path.join(this.dir, 'broker/mosquitto.sock') } : {}),
       'mqtt.tls_ca_file': `${tls}/ca.crt`,
       'mqtt.sp_cert_file': `${tls}/braid-sp.crt`,
       'mqtt.sp_key_file': `${tls}/braid-sp.key`,
@@ -580,6 +581,7 @@ export async function startStack(options = {}) {
 //   sim       {args, env, dialect, tag, interval, history: true (24 h first)} for it
 //   config    settings of braidd beside or instead of the usual ones, {'log.level': 'debug'}
 //   env       environment of braidd
+//   socket    true: braidd reaches the broker by its Unix socket, as ./run has it, not by TLS
 //   broker    lines for the broker's settings, 'sys_interval 1\n'; the last of two counts
 //   postgres  lines for postgresql.conf (a benchmark wants fsync = on)
 //   server    false: neither braidd nor the simulator is started yet (stack.server.start())
