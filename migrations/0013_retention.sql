@@ -94,6 +94,24 @@ BEGIN
 END
 $$;
 
+-- Other tags or groups may mean another class.
+CREATE FUNCTION labels_classify() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS
+$$
+BEGIN
+    IF EXISTS (SELECT FROM retention_rule WHERE tag_key IS NOT NULL OR group_name IS NOT NULL) THEN
+        UPDATE storage_state SET assign_after = 0;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER labels_classify AFTER INSERT OR UPDATE OR DELETE ON device_tag
+    FOR EACH STATEMENT EXECUTE FUNCTION labels_classify();
+CREATE TRIGGER labels_classify AFTER INSERT OR UPDATE OR DELETE ON group_member
+    FOR EACH STATEMENT EXECUTE FUNCTION labels_classify();
+CREATE TRIGGER labels_classify AFTER UPDATE OR DELETE ON device_group
+    FOR EACH STATEMENT EXECUTE FUNCTION labels_classify();
+
 -- ---- dropping ----
 
 -- The partitions of history by name. Rows of chunk begin in [since, till) and reach at most a day
@@ -508,7 +526,7 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION retention_drop, retention_trim, retention_purge, retention_class_remove,
-    series_gone, storage_count FROM PUBLIC;
+    series_gone, labels_classify, storage_count FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION retention_drop, retention_trim, retention_purge, retention_class_remove,
     storage_count TO braid_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON retention_rule, storage_use, storage_part, storage_device,

@@ -2,7 +2,7 @@
  *
  * Looking is for everybody; classes, rules and the class of a series are an administrator's, and
  * audited with old and new. A rule that is made, changed or deleted is applied to the series there
- * are: to the first 20,000 before the answer, to the others by the hourly job's thread. */
+ * are: to the first 20,000 before the answer, to the others in the background. */
 #include "http/http_int.h"
 #include "base/clock.h"
 #include "store/retention.h"

@@ -259,6 +259,12 @@ static void rules_give_a_new_series_its_class_and_the_first_one_counts(void **st
     assert_int_equal(class_of("one", "spb:/a"), 2);
     assert_int_equal(retention_rules(db, out()), ERR_OK);
     assert_has("\"class\" : \"long\"");
+    /* Who gets a tag or leaves a group later is sorted anew. */
+    run("INSERT INTO device_tag VALUES (2, 'site', 'oslo'); DELETE FROM group_member");
+    bool more = true;
+    while (more)
+        assert_int_equal(retention_assign(db, &more), ERR_OK);
+    assert_int_equal(class_of("two", "lwm2m:/1/0/1"), 2);
 }
 
 static void a_rule_that_cannot_be_is_refused(void **state)
