@@ -372,15 +372,23 @@ enum err storage_devices(struct pg *db, struct q_page page, struct json_out *j)
     return ERR_OK;
 }
 
-/* A series' samples are in its hours (one row per day); its bytes are its samples' share. */
+/* A series' samples are counted in the hours of its days, and in chunk for the days that have none:
+ * today, and days of few samples.  Its bytes are its samples' share of the device's. */
 static const char *const series_sql =
-    "SELECT 0, s.id, s.key, k.name, s.class_fixed, coalesce(h.samples, 0), "
-    "coalesce(h.samples::numeric * u.bytes / nullif(u.samples, 0), 0)::bigint, to_ms(h.oldest) "
+    "SELECT 0, s.id, s.key, k.name, s.class_fixed, coalesce(h.samples, 0)::bigint, "
+    "coalesce(h.samples * u.bytes / nullif(u.samples, 0), 0)::bigint, to_ms(h.oldest) "
     "FROM series s JOIN retention_class k ON k.id = s.class_id "
     "LEFT JOIN storage_device u ON u.device_id = s.device_id "
-    "LEFT JOIN LATERAL (SELECT sum(t.n)::bigint AS samples, min(x.start) AS oldest "
-    "FROM rollup_hour x, LATERAL (SELECT sum(m) AS n FROM unnest(x.n) m) t "
-    "WHERE x.series_id = s.id AND x.start >= at_ms($2::bigint) - k.raw_days * interval '1 day') h "
+    "CROSS JOIN LATERAL (SELECT greatest(date_bin('1 day', at_ms($2::bigint), "
+    "'1970-01-01Z') - k.raw_days * interval '24 hours', (SELECT min(p.since) FROM history_part p "
+    "WHERE p.kind = 'chunk')) AS since) l "
+    "LEFT JOIN LATERAL (SELECT sum(n) AS samples, min(start) AS oldest FROM ("
+    "SELECT (SELECT sum(m) FROM unnest(x.n) m) AS n, x.start FROM rollup_hour x "
+    "WHERE x.series_id = s.id AND x.start >= l.since UNION ALL "
+    "SELECT c.n, c.start FROM generate_series(l.since, at_ms($2::bigint), '24 hours') d JOIN chunk "
+    "c "
+    "ON c.series_id = s.id AND c.start >= d AND c.start < d + interval '24 hours' "
+    "WHERE NOT EXISTS (SELECT FROM rollup_hour x WHERE x.series_id = s.id AND x.start = d)) e) h "
     "ON true WHERE s.device_id = $1::bigint AND ($3::bigint IS NULL OR s.id > $3::bigint) "
     "ORDER BY s.id LIMIT $4::integer";
 

@@ -471,6 +471,9 @@ static void a_device_tells_its_series(void **state)
     assert_has("\"series\":\"spb:/a\",\"class\":\"standard\",\"fixed\":false,\"samples\":28800");
     assert_has("\"series\":\"lwm2m:/3303/0/5700\",\"class\":\"standard\",\"fixed\":false,"
                "\"samples\":0");
+    run("DELETE FROM rollup_hour WHERE start > at_ms(1788220800000) - interval '9 days'");
+    assert_int_equal(storage_device(db, NOW_MS, str_of("one"), page, out()), ERR_OK);
+    assert_has("\"samples\":28800"); /* days without hours are counted in chunk */
     assert_int_equal(storage_device(db, NOW_MS, str_of("nope"), page, out()), ERR_NOTFOUND);
 }
 

@@ -128,7 +128,7 @@ function Hero({ d, detail }: { d: DeviceSummary; detail: DeviceDetail }) {
           title={`Forget ${d.endpoint}?`}
           verb="Forget"
           onClose={() => set_sure(false)}
-          text="Its record, timeline and commands are removed. It comes back when it registers again."
+          text="Its record, history, timeline and commands are removed. It comes back when it registers again."
           onYes={() => void device_forget(d.endpoint).then((done) => done && go('/'))}
         />
       )}
