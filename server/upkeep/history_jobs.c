@@ -24,18 +24,24 @@ void packing_end(void *state)
     packer_free(state);
 }
 
+/* The backlog is known before the step, so that a step that fails again and again shows. */
 enum err packing_turn(struct job_turn *t)
 {
+    struct metrics *m = t->parts->metrics;
     struct landing_backlog b;
     int slot = -1;
     enum err e = landing_get_backlog(t->db, &b);
-    if (!e && b.closed)
-        e = packer_step(t->state, t->db, &slot);
+    if (e)
+        return e;
+    metric_set(m, M_BACKLOG_SLOTS, b.closed);
+    metric_set(m, M_BACKLOG_AGE, b.oldest_s);
+    if (!b.closed)
+        return ERR_OK;
+    e = packer_step(t->state, t->db, &slot);
     if (e)
         return e;
     int64_t waiting = b.closed - (slot >= 0);
-    metric_set(t->parts->metrics, M_BACKLOG_SLOTS, waiting);
-    metric_set(t->parts->metrics, M_BACKLOG_AGE, b.oldest_s);
+    metric_set(m, M_BACKLOG_SLOTS, waiting);
     t->again = waiting > 0;
     t->urgent = waiting >= BACKLOG_URGENT;
     return ERR_OK;
