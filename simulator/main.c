@@ -31,6 +31,8 @@ static void log_stats(const struct stats *s)
              KI("published", atomic_load(&s->published)),
              KI("metrics_sent", atomic_load(&s->metrics_sent)),
              KI("historical_sent", atomic_load(&s->historical_sent)),
+             KI("data_sent", atomic_load(&s->data_sent)),
+             KI("births_sent", atomic_load(&s->births_sent)),
              KI("commands_answered", atomic_load(&s->commands_answered)),
              KI("notifies", atomic_load(&s->notifies)), KI("dropped", atomic_load(&s->dropped)));
 }

@@ -252,6 +252,15 @@ static bool is_short(const struct spb_edge *e)
     return e->cfg.short_topics;
 }
 
+/* How many of its metrics are values: neither the birth's number nor a button. */
+static size_t values_of(const struct spb_out *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        n += !str_eq(p->metrics[i].name, name_bdseq) && !str_eq(p->metrics[i].name, name_rebirth);
+    return n;
+}
+
 static void publish(struct spb_edge *e, enum spb_kind kind, const struct member *m,
                     struct spb_out *p, size_t historical)
 {
@@ -271,7 +280,7 @@ static void publish(struct spb_edge *e, enum spb_kind kind, const struct member 
     if (spb_encode(p, &payload) == ERR_OK && !topic.err && !payload.err) {
         struct spb_message msg = {.topic = buf_view(&topic),
                                   .payload = buf_view(&payload),
-                                  .metrics = p->n,
+                                  .metrics = values_of(p),
                                   .historical = historical};
         e->cfg.publish(e->cfg.ctx, &msg);
     }

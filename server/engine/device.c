@@ -327,6 +327,20 @@ static void store_status(struct device *d, const char *sentence)
     params_put(d->shard->engine, ST_DEVICE_STATUS, &p);
 }
 
+static void count_losses(struct device *d)
+{
+    struct metrics *m = d->shard->engine->metrics;
+    struct spb_node_info node;
+    if (!d->sp)
+        return;
+    spb_node_get_info(d->sp, &node);
+    uint32_t missing = node.never_came - d->counted_missing;
+    metric_add(m, M_SEQ_MISSING, missing);
+    metric_add(m, M_SEQ_UNUSABLE, node.lost_messages - d->counted_lost - missing);
+    d->counted_missing = node.never_came;
+    d->counted_lost = node.lost_messages;
+}
+
 static void count_strands(struct device *d)
 {
     struct metrics *m = d->shard->engine->metrics;
@@ -340,11 +354,7 @@ static void count_strands(struct device *d)
     d->counted_sp = sp;
     metric_add(m, M_SP_SUBDEVICES, (int64_t)d->evidence.sp_devices_born - d->counted_subdevices);
     d->counted_subdevices = d->evidence.sp_devices_born;
-    struct spb_node_info node = {.lost_messages = d->counted_lost};
-    if (d->sp)
-        spb_node_get_info(d->sp, &node);
-    metric_add(m, M_SEQ_LOST, node.lost_messages - d->counted_lost);
-    d->counted_lost = node.lost_messages;
+    count_losses(d);
 }
 
 static void judge(struct device *d)

@@ -253,7 +253,7 @@ struct device {
 
     uint32_t messages; /* since the last survey */
     float messages_per_s;
-    uint32_t counted_lost;                          /* messages missing in sequence gaps */
+    uint32_t counted_lost, counted_missing;         /* messages lost to sequence gaps */
     uint32_t samples_refused, samples_refused_told; /* stored nowhere: flow.c */
     uint32_t counted_subdevices;
 

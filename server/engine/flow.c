@@ -205,7 +205,7 @@ void flow_json(struct engine *e, struct json_out *j)
     json_key(j, "samples_refused");
     json_i64(j, metric_get(e->metrics, M_SAMPLES_REFUSED));
     json_key(j, "messages_lost");
-    json_i64(j, metric_get(e->metrics, M_SEQ_LOST));
+    json_i64(j, metric_get(e->metrics, M_SEQ_MISSING) + metric_get(e->metrics, M_SEQ_UNUSABLE));
     json_key(j, "broker_dropped");
     json_i64(j, atomic_load(&e->broker_dropped));
     json_key(j, "broker_dropped_at");

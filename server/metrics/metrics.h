@@ -42,8 +42,10 @@
     X(M_SEQ_GAPS, 'c', "braid_sequence_gaps_total", "", "Sparkplug sequence gaps")                 \
     X(M_SEQ_HEALED, 'c', "braid_sequence_gaps_healed_total", "",                                   \
       "Gaps whose messages came late, but in time")                                                \
-    X(M_SEQ_LOST, 'c', "braid_sequence_lost_total", "",                                            \
-      "Messages missing in sequence gaps, or received but not usable before a rebirth")            \
+    X(M_SEQ_MISSING, 'c', "braid_sequence_lost_total", "how=\"missing\"",                          \
+      "Sparkplug messages that never came, or came but could not be used before a rebirth")        \
+    X(M_SEQ_UNUSABLE, 'c', "braid_sequence_lost_total", "how=\"unusable\"",                        \
+      "Sparkplug messages that never came, or came but could not be used before a rebirth")        \
     X(M_BAD_MALFORMED, 'c', "braid_bad_input_total", "reason=\"malformed\"", "Refused input")      \
     X(M_BAD_TOOBIG, 'c', "braid_bad_input_total", "reason=\"too_big\"", "Refused input")           \
     X(M_BAD_DEPTH, 'c', "braid_bad_input_total", "reason=\"too_deep\"", "Refused input")           \

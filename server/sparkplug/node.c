@@ -309,6 +309,7 @@ void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out)
         .rebirths_asked = n->rebirths_asked,
         .gaps = n->gaps,
         .lost_messages = n->lost_messages,
+        .never_came = n->never_came,
         .missing = spb_order_missing(n),
         .last_cause = n->last_cause,
         .last_cause_ms = n->last_cause_ms,

@@ -188,6 +188,7 @@ struct spb_node_info {
     uint32_t births, rebirths_asked, gaps;
     uint32_t lost_messages; /* for good: missing, thrown away behind a gap, or not usable before a
                                rebirth.  Of 256 in a row the sequence number tells nothing. */
+    uint32_t never_came;    /* of the lost ones: missing */
     uint32_t missing;       /* in a gap that may heal still */
     enum spb_cause last_cause;
     int64_t last_cause_ms;

@@ -123,6 +123,7 @@ void spb_order_expire(struct spb_node *n, struct moment now)
 {
     uint32_t missing = spb_order_missing(n), before = n->lost_messages;
     n->lost_messages += missing;
+    n->never_came += missing;
     size_t held = n->n_held;
     spb_order_forget(n);
     if (n->lost_messages != before)

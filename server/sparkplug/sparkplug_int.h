@@ -87,7 +87,7 @@ struct spb_node {
     uint64_t rebirth_due;      /* one is planned for then; UINT64_MAX: none */
     enum spb_cause rebirth_due_cause;
 
-    uint32_t births, rebirths_asked, gaps, lost_messages;
+    uint32_t births, rebirths_asked, gaps, lost_messages, never_came;
     enum spb_cause last_cause;
     int64_t last_cause_ms;
     char names[]; /* group, NUL, id, NUL */

@@ -2,37 +2,68 @@
 // a message take to a WebSocket frame, what does a device cost in memory, and how long until all is
 // good again after everybody was disconnected at once (the broker is killed and started again).
 //
-//   node tests/bench/thousand.mjs [--devices 1000] [--seconds 300] [--json]
+// The accounts are closed before the broker is killed: the simulator ends in order and says what it
+// sent. Messages sent = received + missing in sequence gaps; values sent = values received; samples
+// accepted = stored + refused. Then it starts anew, and the broker is killed under it.
 
 import fs from 'node:fs';
 import { startStack, until, sleep } from '../e2e/lib/stack.mjs';
+import { options, percentile, settled, table } from './lib/load.mjs';
 
-const option = (name, fallback) => {
-  const at = process.argv.indexOf(`--${name}`);
-  return at < 0 ? fallback : Number(process.argv[at + 1]);
-};
-const devices = option('devices', 1000);
-const seconds = option('seconds', 300);
+const usage = `node tests/bench/thousand.mjs [--devices 1000] [--seconds 300] [--interval 1] [--quick] [--json]
+  --devices N    simulated devices, one TLS connection each
+  --seconds S    how long they report before the accounts are closed
+  --interval S   seconds between two messages of a device
+  --quick        100 devices for 10 s`;
+const o = options(usage, { devices: 1000, seconds: 300, interval: 1, quick: false, json: false });
+if (o.quick) Object.assign(o, { devices: Math.min(o.devices, 100), seconds: Math.min(o.seconds, 10) });
+const { devices } = o;
 
 const rssKb = (pid) => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
-// The broker is started through a shell or setpriv, which becomes it: same pid.
-const percentile = (sorted, p) => sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * p) / 100))];
 
-const stack = await startStack({ devices: 0 });
+const stack = await startStack({ devices: 0, config: { 'devices.admission': 'open' } });
+const sum = async (...names) => {
+  let total = 0;
+  for (const name of names) total += (await stack.metric(name)) ?? 0;
+  return total;
+};
+const kinds = ['NDATA', 'DDATA', 'NBIRTH', 'DBIRTH'].map((kind) => `braid_sparkplug_messages_total{kind="${kind}"}`);
+const counters = async () => ({
+  received: await sum(...kinds),
+  missing: await sum('braid_sequence_lost_total{how="missing"}'),
+  unusable: await sum('braid_sequence_lost_total{how="unusable"}'),
+  values: await sum('braid_sparkplug_metrics_total'),
+  accepted: await sum('braid_samples_total{stage="accepted"}'),
+  stored: await sum('braid_samples_total{stage="stored"}'),
+  refused: await sum('braid_samples_total{stage="refused"}'),
+});
+const good = async () => {
+  const f = (await stack.api('GET', '/fleet')).body;
+  return (f.by_status.online || 0) + (f.by_status.sleeping || 0) === devices;
+};
+const start = async () => {
+  const from = Date.now();
+  await stack.sim.start();
+  await until(good, 60000 + devices * 60, 'all devices good');
+  return Date.now() - from;
+};
+const said = () => {
+  const all = [...stack.sim.log().matchAll(/sim\.stats .*/g)];
+  return Object.fromEntries([...all.at(-1)[0].matchAll(/(\w+)=(\d+)/g)].map(([, key, n]) => [key, Number(n)]));
+};
+
 try {
   const before = { broker: rssKb(stack.broker.pid), server: rssKb(stack.server.pid) };
-  stack.makeSim(devices, {});
-  const connecting = Date.now();
-  await stack.sim.start();
-  const connectMs = Date.now() - connecting;
-  const good = async () => {
-    const f = (await stack.api('GET', '/fleet')).body;
-    return (f.by_status.online || 0) + (f.by_status.sleeping || 0) === devices;
-  };
-  await until(good, 120000, 'all devices good');
+  stack.makeSim(devices, { interval: o.interval });
+  const connectMs = await start(); // unknown devices are admitted at 100 a second
+  await stack.sim.stop();
+  await settled(stack);
+  const base = await counters();
+  const againMs = await start(); // the accounts begin here, with devices that are known
+  await sleep(2000);
   const memory = {
-    broker: (rssKb(stack.broker.pid) - before.broker) / devices,
-    server: (rssKb(stack.server.pid) - before.server) / devices,
+    braidd: (rssKb(stack.server.pid) - before.server) / devices,
+    mosquitto: (rssKb(stack.broker.pid) - before.broker) / devices,
     simulator: rssKb(stack.sim.pid) / devices,
   };
 
@@ -49,42 +80,65 @@ try {
   live.send({ op: 'subscribe', id: 'l', topic: 'device', endpoints });
   await sleep(3000);
   ages.length = 0;
-  const messagesBefore = await stack.metric('braid_sparkplug_messages_total');
+  const messagesBefore = await sum(...kinds);
   const from = Date.now();
-  await sleep(seconds * 1000);
-  const rate = ((await stack.metric('braid_sparkplug_messages_total')) - messagesBefore) / ((Date.now() - from) / 1000);
-  ages.sort((a, b) => a - b);
+  await sleep(o.seconds * 1000);
+  const rate = ((await sum(...kinds)) - messagesBefore) / ((Date.now() - from) / 1000);
+  const frames = [...ages];
+
+  // Closing the accounts.
+  await stack.sim.stop();
+  await settled(stack);
+  const sent = said();
+  const end = await counters();
+  const { received, missing, unusable, values, accepted, stored, refused } =
+    Object.fromEntries(Object.keys(end).map((key) => [key, end[key] - base[key]]));
+  const messages = sent.data_sent + sent.births_sent;
+  const accounts = {
+    messages: { sent: messages, received, counted_lost: missing, unaccounted: messages - received - missing },
+    values: { sent: sent.metrics_sent, received: values, in_unusable_messages: unusable, unaccounted: sent.metrics_sent - values },
+    samples: { accepted, stored, counted_refused: refused, unaccounted: accepted - stored - refused },
+  };
 
   // Everybody at once, and back.
+  await start();
   await stack.broker.kill('SIGKILL');
   await sleep(500);
   await stack.broker.start();
   const back = Date.now();
-  await until(good, 180000, 'all devices good again');
+  await until(async () => !(await good()), 10000, 'somebody is missed').catch(() => {});
+  await until(good, 120000 + devices * 60, 'all devices good again');
   const backMs = Date.now() - back;
 
-  // What was sent must be there: the simulator ends in order and says what it sent.
-  await stack.tell('stats');
-  await stack.sim.stop();
-  const said = /sim\.stats .*metrics_sent=(\d+) .*dropped=(\d+)/.exec(stack.sim.log());
-  await sleep(1500);
   const result = {
-    devices,
-    messages_per_s: Math.round(rate),
-    connect_ms: connectMs,
-    frame_ms: { n: ages.length, p50: percentile(ages, 50), p99: percentile(ages, 99), max: ages.at(-1) },
-    kb_per_device: memory,
-    all_good_again_ms: backMs,
-    simulator_metrics_sent: Number(said?.[1]),
-    simulator_dropped: Number(said?.[2]),
-    received: await stack.metric('braid_sparkplug_metrics_total'),
-    samples_accepted: await stack.metric('braid_samples_total{stage="accepted"}'),
-    samples_stored: await stack.metric('braid_samples_total{stage="stored"}'),
-    sequence_lost: await stack.metric('braid_sequence_lost_total'),
-    dropped: await stack.metric('braid_dropped_total'),
+    bench: 'thousand', devices, seconds: o.seconds, messages_per_s: Math.round(rate), connect_ms: connectMs, connect_again_ms: againMs,
+    frame_ms: { n: frames.length, p50: percentile(frames, 50), p99: percentile(frames, 99), max: percentile(frames, 100) },
+    kb_per_device: memory, accounts, all_good_again_ms: backMs,
   };
-  if (process.argv.includes('--json')) console.log(JSON.stringify(result));
-  else console.log(result);
+  if (o.json) {
+    console.log(JSON.stringify(result));
+  } else {
+    console.log(`${devices} devices, ${result.messages_per_s} messages/s for ${o.seconds} s; all good after ${(connectMs / 1000).toFixed(1)} s, as known ones ${(againMs / 1000).toFixed(1)} s`);
+    table([
+      ['', 'sent', 'received', 'counted lost', 'unaccounted'],
+      ['messages', messages, received, missing, accounts.messages.unaccounted],
+      ['values', sent.metrics_sent, values, '-', accounts.values.unaccounted],
+      ['samples (accepted, stored)', accepted, stored, refused, accounts.samples.unaccounted],
+    ]);
+    console.log();
+    const f = result.frame_ms;
+    table([
+      ['', 'p50', 'p99', 'max'],
+      ['device to WebSocket frame, ms', f.p50, f.p99, f.max],
+    ]);
+    console.log();
+    table([
+      ['', 'braidd', 'mosquitto', 'simulator'],
+      ['kB per device', ...['braidd', 'mosquitto', 'simulator'].map((name) => memory[name].toFixed(1))],
+    ]);
+    console.log(`\nall disconnected at once: all good again after ${(backMs / 1000).toFixed(1)} s`);
+  }
+  process.exitCode = accounts.messages.unaccounted || accounts.samples.unaccounted ? 1 : 0;
 } finally {
   await stack.stop();
 }
