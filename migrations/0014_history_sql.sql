@@ -82,10 +82,12 @@ BEGIN
        AND c.start < till AND u.ts >= since AND u.ts < till;
     IF by_hours THEN
         RETURN QUERY
-        SELECT r.start + e.at * interval '1 hour', e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
-          FROM rollup_hour r, unnest(r.at, r.n, r.bad, r.lo, r.hi, r.mean, r.last) e (at, n, bad, lo, hi, mean, last)
-         WHERE r.series_id = entries_between.series AND r.start > since - interval '1 day' AND r.start < till
-           AND r.start + e.at * interval '1 hour' >= since AND r.start + e.at * interval '1 hour' < till;
+        SELECT e.ts, e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
+          FROM (SELECT r.start + unnest(r.at) * interval '1 hour' AS ts, unnest(r.n) AS n, unnest(r.bad) AS bad,
+                       unnest(r.lo) AS lo, unnest(r.hi) AS hi, unnest(r.mean) AS mean, unnest(r.last) AS last
+                  FROM rollup_hour r
+                 WHERE r.series_id = entries_between.series AND r.start > since - interval '1 day' AND r.start < till) e
+         WHERE e.ts >= since AND e.ts < till;
         days := ARRAY(SELECT generate_series(date_bin('1 day', since, 'epoch'), till - interval '1 us', '1 day')
                       EXCEPT
                       SELECT r.start FROM rollup_hour r WHERE r.series_id = entries_between.series
@@ -93,15 +95,17 @@ BEGIN
     END IF;
     IF by_minutes AND (NOT by_hours OR cardinality(days) > 0) THEN
         RETURN QUERY
-        SELECT r.start + e.at * interval '1 minute', e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
-          FROM (SELECT m.* FROM rollup_minute m
-                 WHERE NOT by_hours AND m.series_id = entries_between.series
-                   AND m.start > since - interval '1 hour' AND m.start < till
-                UNION ALL
-                SELECT m.* FROM unnest(days) d, rollup_minute m
-                 WHERE m.series_id = entries_between.series AND m.start >= d AND m.start < d + interval '1 day') r,
-               unnest(r.at, r.n, r.bad, r.lo, r.hi, r.mean, r.last) e (at, n, bad, lo, hi, mean, last)
-         WHERE r.start + e.at * interval '1 minute' >= since AND r.start + e.at * interval '1 minute' < till;
+        SELECT e.ts, e.n, coalesce(e.bad, 0), e.lo, e.hi, e.mean, e.last
+          FROM (SELECT r.start + unnest(r.at) * interval '1 minute' AS ts, unnest(r.n) AS n, unnest(r.bad) AS bad,
+                       unnest(r.lo) AS lo, unnest(r.hi) AS hi, unnest(r.mean) AS mean, unnest(r.last) AS last
+                  FROM (SELECT m.* FROM rollup_minute m
+                         WHERE NOT by_hours AND m.series_id = entries_between.series
+                           AND m.start > since - interval '1 hour' AND m.start < till
+                        UNION ALL
+                        SELECT m.* FROM unnest(days) d, rollup_minute m
+                         WHERE m.series_id = entries_between.series AND m.start >= d
+                           AND m.start < d + interval '1 day') r) e
+         WHERE e.ts >= since AND e.ts < till;
     END IF;
     IF NOT by_hours OR cardinality(days) > 0 THEN
         RETURN QUERY
@@ -149,17 +153,26 @@ $$;
 -- bucket_width), which begin at its multiples since 1970. The first and the last one are whole.
 CREATE FUNCTION grafana.buckets(endpoint text, series text, since timestamptz, till timestamptz, width interval)
     RETURNS TABLE ("time" timestamptz, min float8, max float8, avg float8, n bigint, last float8)
-    LANGUAGE sql STABLE SECURITY DEFINER ROWS 500
-    SET search_path = pg_catalog, public, pg_temp AS
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 500
+    SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS
 $$
-    SELECT date_bin(w.width, e.ts, 'epoch'),
-           min(e.lo) FILTER (WHERE e.n > e.bad), max(e.hi) FILTER (WHERE e.n > e.bad),
-           sum(e.mean * (e.n - e.bad)) FILTER (WHERE e.n > e.bad) / nullif(sum((e.n - e.bad)::float8), 0),
-           sum(e.n), (array_agg(e.last ORDER BY e.ts DESC) FILTER (WHERE e.n > e.bad))[1]
-      FROM (SELECT bucket_width(buckets.width)) w (width),
-           entries_between(grafana.series_id(buckets.endpoint, buckets.series), date_bin(w.width, buckets.since, 'epoch'),
-                           date_bin(w.width, buckets.till - interval '1 microsecond', 'epoch') + w.width, w.width) e
-     GROUP BY 1 ORDER BY 1
+#variable_conflict use_column
+DECLARE
+    w    CONSTANT interval := bucket_width(buckets.width);
+    id   CONSTANT integer := grafana.series_id(buckets.endpoint, buckets.series);
+    low  CONSTANT timestamptz := date_bin(w, buckets.since, 'epoch');
+    high CONSTANT timestamptz := date_bin(w, buckets.till - interval '1 microsecond', 'epoch') + w;
+BEGIN
+    RETURN QUERY
+    SELECT e.bucket, min(e.lo), max(e.hi), sum(e.mean * e.sound) / nullif(sum(e.sound), 0), sum(e.n),
+           (array_agg(e.last) FILTER (WHERE e.sound > 0))[count(*) FILTER (WHERE e.sound > 0)]
+      FROM (SELECT date_bin(w, i.ts, 'epoch') AS bucket, i.n, (i.n - i.bad)::float8 AS sound,
+                   CASE WHEN i.n > i.bad THEN i.lo END AS lo, CASE WHEN i.n > i.bad THEN i.hi END AS hi,
+                   CASE WHEN i.n > i.bad THEN i.mean END AS mean, i.last
+              FROM entries_between(id, low, high, w) i
+             ORDER BY i.ts) e -- so that the last one comes last
+     GROUP BY e.bucket ORDER BY e.bucket;
+END
 $$;
 
 REVOKE ALL ON FUNCTION grafana.series_id, grafana.history, grafana.buckets FROM PUBLIC;
