@@ -37,10 +37,11 @@ async function ours(stack, load) {
 
 // What packing has taken up of all samples, and what it has not; null while there is none.
 async function packing(stack) {
-  const packed = await stack.metric('braid_pack_samples_total');
+  const packed = await stack.metric('braid_packed_samples_total');
   if (packed === undefined) return null;
   const stored = await storedSamples(stack);
-  return { packed, stored, share: packed / stored };
+  const backlog = await stack.metric('braid_landing_backlog_tables');
+  return { packed, stored, share: packed / stored, backlog };
 }
 
 async function measure(stack, metrics) {
@@ -93,6 +94,7 @@ try {
       ['sent', ...results.map((r) => r.sent)],
       ['stored', ...results.map((r) => r.stored)],
       ['packed / stored', ...results.map((r) => (r.packing ? r.packing.share.toFixed(2) : '-'))],
+      ['landing tables waiting to be packed', ...results.map((r) => r.packing?.backlog ?? '-')],
       ['landing table', ...results.map((r) => r.landing)],
     ]);
   }
