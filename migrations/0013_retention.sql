@@ -414,9 +414,10 @@ CREATE FUNCTION storage_class(at timestamptz)
     LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS
 $$
     WITH leaf AS MATERIALIZED (
-        SELECT h.*, pg_total_relation_size(h.oid) AS bytes FROM history_part h)
+        SELECT h.*, pg_total_relation_size(h.oid) AS bytes, pg_relation_size(h.oid) > 0 AS filled
+          FROM history_part h)
     SELECT k.id, l.kind, coalesce(sum(l.bytes), 0)::bigint,
-           sum(l.bytes) FILTER (WHERE l.recent) / greatest(extract(epoch FROM storage_class.at -
+           sum(l.bytes) FILTER (WHERE l.recent AND l.filled) / greatest(extract(epoch FROM storage_class.at -
                greatest(min(l.since) FILTER (WHERE l.recent),
                         (SELECT d.created_at FROM device d ORDER BY d.id LIMIT 1))) / 86400, 1 / 24.0),
            CASE l.kind WHEN 'chunk' THEN k.raw_days + 1 WHEN 'rollup_minute' THEN k.minute_days
