@@ -2,6 +2,8 @@
 #include "http/http_int.h"
 #include "http/openapi_data.h"
 
+#define BACKLOG_BEHIND 4 /* landing tables that wait: half of the ring */
+
 void res_healthz(struct request *r)
 {
     struct json_out *j = reply_json(r, 200);
@@ -39,6 +41,9 @@ void res_readyz(struct request *r)
     up_or_down(j, "database", h.database_up);
     json_key(j, "telemetry");
     json_text(j, flows ? "flowing" : h.telemetry_refused ? "refused" : "paused");
+    json_key(j, "packing"); /* no reason to be out of service: what waits is stored and readable */
+    json_text(j, metric_get(r->http->parts.metrics, M_BACKLOG_SLOTS) < BACKLOG_BEHIND ? "in_time"
+                                                                                      : "behind");
     json_close(j);
 }
 
