@@ -169,6 +169,23 @@ bool auth_identify(struct request *r, struct str token)
     return false;
 }
 
+bool auth_holds(struct http *h, const struct identity *who)
+{
+    struct identity found;
+    struct q_identity q = {0};
+    struct pg *db;
+    struct str hash = str_of(who->hash);
+    if (recall(h->auth, who->hash, who->proof, FRESH_MS, &found))
+        return true;
+    if (pool_get(h->parts.pool, HTTP_DB_MS, &db))
+        return true; /* nobody can say: as for requests, open pages go on */
+    enum err e = who->proof == PROOF_TOKEN
+                     ? q_token(db, hash, &q)
+                     : q_session_holds(db, hash, h->parts.config->http_session_idle_s);
+    pool_put(h->parts.pool, db);
+    return e != ERR_NOTFOUND;
+}
+
 bool auth_allow(struct request *r)
 {
     const struct route *route = r->route;

@@ -182,6 +182,9 @@ void auth_free(struct auth *a);
 /* auth_identify fills r->who from bearer token or cookie; `token` overrides the header (WebSocket
  * subprotocol).  false after answering 503; an unknown caller is PROOF_NONE. */
 bool auth_identify(struct request *r, struct str token);
+/* auth_holds: is a session or token that was good once still good?  Does not prolong the session;
+ * true while the database is away.  For live views, on their own threads. */
+bool auth_holds(struct http *h, const struct identity *who);
 /* auth_allow: false after answering 401 or 403 (role, CSRF). */
 bool auth_allow(struct request *r);
 /* auth_forget_all: a role, password, session or token changed. */

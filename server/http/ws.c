@@ -6,11 +6,15 @@
  * again.  The thread is joined in the close handler, which CivetWeb calls before it frees the
  * connection; the outbox leaves all shards before that handler returns.
  *
+ * Who a client is was asked at the handshake and is asked again every few seconds: a view ends with
+ * the session or token that opened it.
+ *
  * Messages from the client arrive on CivetWeb's thread of that connection: it alone touches the
  * list of subscriptions. */
 #include "http/http_int.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/thread.h"
 
 #include <civetweb.h>
@@ -22,6 +26,7 @@
 
 #define TICK_MS       100
 #define PING_MS       15000
+#define AUTH_MS       3000 /* how often a client's right to listen is checked */
 #define OUTBOX_BYTES  (4u << 20)
 #define FRAME_BYTES   (160u << 20)
 #define MESSAGE_MAX   (64u << 10)
@@ -40,6 +45,7 @@ struct client {
     struct live_sub *subs[SUBS_MAX];
     size_t n_subs;
     struct thread writer;
+    struct identity who;
     struct buf message; /* fragments of one text message */
     atomic_bool dead;
 };
@@ -51,6 +57,7 @@ struct live_clients {
     struct client *first;
     size_t n;
     bool closing;
+    struct map admitted; /* connection -> struct identity: who shakes hands on it, owned */
     struct mg_websocket_subprotocols protocols; /* CivetWeb keeps the pointer */
 };
 
@@ -63,6 +70,7 @@ struct live_clients *live_clients_new(struct http *h, size_t limit)
     l->limit = limit;
     l->protocols = (struct mg_websocket_subprotocols){1, (const char **)(uintptr_t)subprotocols};
     pthread_mutex_init(&l->lock, NULL);
+    map_init(&l->admitted, clock_mono_us());
     return l;
 }
 
@@ -70,6 +78,10 @@ void live_clients_free(struct live_clients *l)
 {
     if (!l)
         return;
+    size_t it = 0;
+    for (void *p; (p = map_next(&l->admitted, &it));)
+        free(p);
+    map_fini(&l->admitted);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }
@@ -105,6 +117,37 @@ static void forget_subprotocol(const struct request *r)
     ((struct mg_request_info *)(uintptr_t)r->info)->acceptedWebSocketSubprotocol = NULL;
 }
 
+/* CivetWeb has a fixed number of connection objects, so this holds no more than that. */
+static bool remember_who(struct live_clients *l, const struct mg_connection *conn,
+                         const struct identity *who)
+{
+    uint64_t key = (uint64_t)(uintptr_t)conn;
+    pthread_mutex_lock(&l->lock);
+    struct identity *kept = map_find_u64(&l->admitted, key);
+    if (!kept) {
+        kept = malloc(sizeof *kept);
+        if (kept && map_put_u64(&l->admitted, key, kept, NULL)) {
+            free(kept);
+            kept = NULL;
+        }
+    }
+    if (kept)
+        *kept = *who;
+    pthread_mutex_unlock(&l->lock);
+    return kept != NULL;
+}
+
+static bool recall_who(struct live_clients *l, const struct mg_connection *conn,
+                       struct identity *who)
+{
+    pthread_mutex_lock(&l->lock);
+    const struct identity *kept = map_find_u64(&l->admitted, (uint64_t)(uintptr_t)conn);
+    if (kept)
+        *who = *kept;
+    pthread_mutex_unlock(&l->lock);
+    return kept != NULL;
+}
+
 bool ws_admit(struct request *r)
 {
     forget_subprotocol(r);
@@ -119,6 +162,10 @@ bool ws_admit(struct request *r)
     }
     if (!has_room(r->http->live)) {
         reply_unavailable(r, "too_many_live_clients", "All places for live views are taken.");
+        return false;
+    }
+    if (!remember_who(r->http->live, r->conn, &r->who)) {
+        reply_unavailable(r, "no_memory", "The server is short of memory.");
         return false;
     }
     return true;
@@ -171,26 +218,46 @@ static void pause_until(uint64_t until_ms)
         nanosleep(&(struct timespec){.tv_nsec = (long)(until_ms - now) * 1000000}, NULL);
 }
 
+/* False, with a word to the client, when its session or token is not good any more. */
+static bool may_listen(struct client *c, uint64_t *next_ms)
+{
+    static const char bye[] =
+        "[{\"op\":\"error\",\"id\":\"\",\"code\":\"unauthenticated\","
+        "\"detail\":\"The session or token that opened this view has ended.\"}]";
+    uint64_t now = clock_mono_ms();
+    if (now < *next_ms)
+        return true;
+    *next_ms = now + AUTH_MS;
+    if (auth_holds(c->all->http, &c->who))
+        return true;
+    write_frame(c, bye, sizeof bye - 1);
+    log_info("live.ended", KV("user", c->who.name));
+    give_up(c);
+    return false;
+}
+
 static void write_client(void *arg)
 {
     struct client *c = arg;
     struct live_sub *again[LIVE_MAX_RESYNC];
     struct buf frame;
     buf_init(&frame, FRAME_BYTES);
-    uint64_t last = clock_mono_ms(), dropped = 0;
+    uint64_t last = clock_mono_ms(), next_auth = last + AUTH_MS, dropped = 0;
     bool closed = false;
-    while (!closed && !atomic_load(&c->dead)) {
+    while (!closed && !atomic_load(&c->dead) && may_listen(c, &next_auth)) {
         size_t n = 0;
         buf_reset(&frame);
-        bool got = live_drain(c->outbox, last + PING_MS, &frame, again, &n, &closed);
+        uint64_t until = last + PING_MS < next_auth ? last + PING_MS : next_auth;
+        bool got = live_drain(c->outbox, until, &frame, again, &n, &closed);
+        bool due = clock_mono_ms() >= last + PING_MS;
         if (closed)
             break;
-        bool ok =
-            got ? !frame.err && write_frame(c, frame.p, frame.n)
-                : clock_mono_ms() < last + PING_MS || write_frame(c, "[{\"op\":\"ping\"}]", 15);
+        bool ok = got ? !frame.err && write_frame(c, frame.p, frame.n)
+                      : !due || write_frame(c, "[{\"op\":\"ping\"}]", 15);
         if (!ok)
             give_up(c);
-        last = clock_mono_ms();
+        if (got || due)
+            last = clock_mono_ms();
         resync(c, again, n);
         uint64_t lost = live_outbox_dropped(c->outbox);
         metric_add(c->all->http->parts.metrics, M_DROP_LIVE, (int64_t)(lost - dropped));
@@ -369,7 +436,7 @@ static int on_connect(const struct mg_connection *conn, void *ctx)
     atomic_init(&c->dead, false);
     buf_init(&c->message, MESSAGE_MAX);
     c->outbox = live_outbox_new(OUTBOX_BYTES);
-    if (!c->outbox || !join(l, c)) {
+    if (!c->outbox || !recall_who(l, conn, &c->who) || !join(l, c)) {
         client_free(c);
         return 1;
     }

@@ -148,6 +148,22 @@ enum err q_session(struct pg *db, struct str token_hash, int64_t idle_s, struct 
     return e ? e : take_identity(r, out);
 }
 
+enum err q_session_holds(struct pg *db, struct str token_hash, int64_t idle_s)
+{
+    char idle[24];
+    struct pg_result *r;
+    enum err e = pg_prepared(db, "session_holds",
+                             "SELECT 1 FROM app_session WHERE token_hash = $1 "
+                             "AND expires_at > now() "
+                             "AND touched_at > now() - $2::bigint * interval '1 second'",
+                             (struct str[]){token_hash, q_number(idle, idle_s)}, 2, &r);
+    if (e)
+        return e;
+    e = pg_rows(r) ? ERR_OK : ERR_NOTFOUND;
+    pg_result_free(r);
+    return e;
+}
+
 enum err q_session_delete(struct pg *db, struct str token_hash)
 {
     return pg_exec(db, "DELETE FROM app_session WHERE token_hash = $1", &token_hash, 1, NULL);

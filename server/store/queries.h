@@ -72,6 +72,8 @@ MUST_CHECK enum err q_session_insert(struct pg *db, struct str token_hash, struc
 /* finds and touches a session that is neither idle for idle_s nor expired */
 MUST_CHECK enum err q_session(struct pg *db, struct str token_hash, int64_t idle_s,
                               struct q_identity *out);
+/* q_session_holds: the same without prolonging it. */
+MUST_CHECK enum err q_session_holds(struct pg *db, struct str token_hash, int64_t idle_s);
 MUST_CHECK enum err q_session_delete(struct pg *db, struct str token_hash);
 MUST_CHECK enum err q_token_insert(struct pg *db, struct str name, struct str role, struct str hash,
                                    struct str by, int64_t expires_ms, int64_t *id);

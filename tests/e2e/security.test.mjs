@@ -97,6 +97,21 @@ withStack('at the door', { config: { 'http.workers': workers, 'http.trusted_prox
     }
   });
 
+  test('a live view ends within seconds of its token, session or user', async () => {
+    const made = (await stack.api('POST', '/tokens', { name: 'watcher', role: 'viewer' })).body;
+    const view = await stack.live({ token: made.token });
+    await view.subscribe('f', 'fleet');
+    const other = await stack.live();
+    await other.subscribe('f', 'fleet');
+    const id = (await stack.api('GET', '/tokens')).body.items.find((t) => t.name === 'watcher').id;
+    assert.ok((await stack.api('DELETE', `/tokens/${id}`)).status < 300);
+    const told = view.next((message) => message.code === 'unauthenticated', 15000);
+    await told;
+    await view.closed;
+    assert.equal(other.socket.readyState, 1, 'the others go on');
+    await assert.rejects(stack.live({ token: made.token }));
+  });
+
   test('a token shows its expiry and last use, and ends when it expires', async () => {
     const expires = new Date(Date.now() + 3600000).toISOString();
     const made = await stack.api('POST', '/tokens', { name: 'short', role: 'viewer', expires_at: expires });

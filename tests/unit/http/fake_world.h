@@ -312,6 +312,12 @@ enum err q_session(struct pg *db, struct str token_hash, int64_t idle_s, struct 
     return e;
 }
 
+enum err q_session_holds(struct pg *db, struct str token_hash, int64_t idle_s)
+{
+    struct q_identity found;
+    return q_session(db, token_hash, idle_s, &found);
+}
+
 enum err q_session_delete(struct pg *db, struct str token_hash)
 {
     (void)db;
