@@ -12,6 +12,7 @@ struct restoring {
     struct engine *engine;
     struct moment now;
     struct map devices; /* id -> device */
+    struct device *last;
     /* Rows of one device that follow each other: a shape is made of all at once. */
     struct device *run_of;
     struct arena run_texts, scratch;
@@ -19,9 +20,12 @@ struct restoring {
     size_t n_run;
 };
 
+/* Rows of one device mostly follow each other. */
 static struct device *find(struct restoring *r, int64_t id)
 {
-    return map_find_u64(&r->devices, (uint64_t)id);
+    if (!r->last || r->last->id != id)
+        r->last = map_find_u64(&r->devices, (uint64_t)id);
+    return r->last;
 }
 
 /* The verdict as it was stored: what is still true after a restart is neither new nor told anew. */

@@ -1,190 +1,261 @@
 /* load.c - see load.h.
  *
- * Large tables are read in pages by key, so that loading a fleet needs memory for one page and not
- * for all of it twice. */
+ * A start waits for nothing else, so tables are read by COPY in binary, row by row as they come:
+ * PostgreSQL makes the next rows while we take these.  The latest values are not joined to their
+ * series over there, which would cost more than reading both, but put into an array by series
+ * first. */
 #include "store/load.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "base/buf.h"
 #include "base/log.h"
+#include "base/reader.h"
+#include "store/pg_binary.h"
 
-#define PAGE "20000"
+#include <stdlib.h>
 
-typedef enum err row_visitor(const struct load_visitor *v, const struct pg_result *r, size_t row);
+#define FIELDS_MAX 16
 
-/* One table: its query has the last key as $1 and the row's own key in column 0. */
+/* The latest value of a series: [value][quality][origin] in the bytes. */
+struct latest {
+    int64_t at_ms;
+    uint64_t from;
+    uint32_t n_value;
+    uint8_t n_quality, n_origin;
+    bool known;
+};
+
+struct loading {
+    const struct load_visitor *v;
+    struct str f[FIELDS_MAX]; /* of the row being taken; .p NULL is SQL's NULL */
+    struct latest *latest;    /* by series id */
+    size_t n_latest;
+    struct buf bytes;
+};
+
+typedef enum err row_visitor(struct loading *l);
+
 struct table {
     const char *name, *sql;
     row_visitor *visit;
 };
 
-static enum err visit_device(const struct load_visitor *v, const struct pg_result *r, size_t i)
+/* ---- fields ---- */
+
+static int64_t number(const struct loading *l, int i)
+{
+    int64_t big = 0;
+    int32_t small = 0;
+    enum err e = l->f[i].n == 4 ? pg_get_i32(l->f[i], &small) : pg_get_i64(l->f[i], &big);
+    return e ? 0 : l->f[i].n == 4 ? small : big;
+}
+
+static int64_t time_ms(const struct loading *l, int i)
+{
+    int64_t us = 0;
+    return l->f[i].p && !pg_get_time(l->f[i], &us) ? us / 1000 : 0;
+}
+
+static bool truth(const struct loading *l, int i)
+{
+    return l->f[i].n == 1 && l->f[i].p[0];
+}
+
+/* ---- tables ---- */
+
+static enum err visit_device(struct loading *l)
 {
     const struct load_device d = {
-        .id = pg_i64(r, i, 0),
-        .endpoint = pg_text(r, i, 1),
-        .group = pg_text(r, i, 2),
-        .node = pg_text(r, i, 3),
-        .status = pg_text(r, i, 4),
-        .sentence = pg_text(r, i, 5),
-        .link = pg_text(r, i, 6),
-        .status_since_ms = pg_i64(r, i, 7),
-        .last_seen_ms = pg_i64(r, i, 8),
-        .created_ms = pg_i64(r, i, 9),
-        .manufacturer = pg_text(r, i, 10),
-        .model = pg_text(r, i, 11),
-        .serial = pg_text(r, i, 12),
-        .firmware = pg_text(r, i, 13),
-        .fault = pg_text(r, i, 14),
+        .id = number(l, 0),
+        .endpoint = l->f[1],
+        .group = l->f[2],
+        .node = l->f[3],
+        .status = l->f[4],
+        .sentence = l->f[5],
+        .link = l->f[6],
+        .status_since_ms = time_ms(l, 7),
+        .last_seen_ms = time_ms(l, 8),
+        .created_ms = time_ms(l, 9),
+        .manufacturer = l->f[10],
+        .model = l->f[11],
+        .serial = l->f[12],
+        .firmware = l->f[13],
+        .fault = l->f[14],
     };
-    return v->device ? v->device(v->ctx, &d) : ERR_OK;
+    return l->v->device ? l->v->device(l->v->ctx, &d) : ERR_OK;
 }
 
-static enum err visit_registration(const struct load_visitor *v, const struct pg_result *r,
-                                   size_t i)
+static enum err visit_registration(struct loading *l)
 {
     const struct load_registration g = {
-        .device_id = pg_i64(r, i, 0),
-        .state = pg_text(r, i, 1),
-        .dialect = pg_text(r, i, 2),
-        .version = pg_text(r, i, 3),
-        .lifetime = pg_i64(r, i, 4),
-        .binding = pg_text(r, i, 5),
-        .queue_mode = pg_bool(r, i, 6),
-        .links = pg_text(r, i, 7),
-        .registered_ms = pg_i64(r, i, 8),
-        .updated_ms = pg_i64(r, i, 9),
-        .expires_ms = pg_i64(r, i, 10),
+        .device_id = number(l, 0),
+        .state = l->f[1],
+        .dialect = l->f[2],
+        .version = l->f[3],
+        .lifetime = number(l, 4),
+        .binding = l->f[5],
+        .queue_mode = truth(l, 6),
+        .links = l->f[7],
+        .registered_ms = time_ms(l, 8),
+        .updated_ms = time_ms(l, 9),
+        .expires_ms = time_ms(l, 10),
     };
-    return v->registration ? v->registration(v->ctx, &g) : ERR_OK;
+    return l->v->registration ? l->v->registration(l->v->ctx, &g) : ERR_OK;
 }
 
-static enum err visit_observation(const struct load_visitor *v, const struct pg_result *r, size_t i)
+static enum err visit_observation(struct loading *l)
 {
     const struct load_observation o = {
-        .device_id = pg_i64(r, i, 1),
-        .token = pg_text(r, i, 2),
-        .paths = pg_text(r, i, 3),
-        .composite = pg_bool(r, i, 4),
-        .since_ms = pg_i64(r, i, 5),
+        .device_id = number(l, 0),
+        .token = l->f[1],
+        .paths = l->f[2],
+        .composite = truth(l, 3),
+        .since_ms = time_ms(l, 4),
     };
-    return v->observation ? v->observation(v->ctx, &o) : ERR_OK;
+    return l->v->observation ? l->v->observation(l->v->ctx, &o) : ERR_OK;
 }
 
-static enum err visit_node(const struct load_visitor *v, const struct pg_result *r, size_t i)
+static enum err visit_node(struct loading *l)
 {
     const struct load_node n = {
-        .device_id = pg_i64(r, i, 0),
-        .life = pg_text(r, i, 1),
-        .bd_seq = pg_null(r, i, 2) ? -1 : pg_i64(r, i, 2),
-        .born_ms = pg_i64(r, i, 3),
-        .died_ms = pg_i64(r, i, 4),
-        .conformant = pg_bool(r, i, 5),
-        .rebirths = pg_i64(r, i, 6),
+        .device_id = number(l, 0),
+        .life = l->f[1],
+        .bd_seq = l->f[2].p ? number(l, 2) : -1,
+        .born_ms = time_ms(l, 3),
+        .died_ms = time_ms(l, 4),
+        .conformant = truth(l, 5),
+        .rebirths = number(l, 6),
     };
-    return v->node ? v->node(v->ctx, &n) : ERR_OK;
+    return l->v->node ? l->v->node(l->v->ctx, &n) : ERR_OK;
 }
 
-static enum err visit_series(const struct load_visitor *v, const struct pg_result *r, size_t i)
+static enum err take_latest(struct loading *l)
 {
-    const struct load_series s = {
-        .id = (uint32_t)pg_i64(r, i, 0),
-        .device_id = pg_i64(r, i, 1),
-        .source = pg_text(r, i, 2),
-        .key = pg_text(r, i, 3),
-        .datatype = pg_text(r, i, 4),
-        .unit = pg_text(r, i, 5),
-        .has_latest = !pg_null(r, i, 6),
-        .at_ms = pg_i64(r, i, 6),
-        .value = pg_text(r, i, 7),
-        .quality = pg_text(r, i, 8),
-        .origin = pg_text(r, i, 9),
-    };
-    return v->series ? v->series(v->ctx, &s) : ERR_OK;
+    int64_t id = number(l, 0);
+    if (id <= 0 || (size_t)id >= l->n_latest)
+        return ERR_OK;
+    l->latest[id] = (struct latest){.at_ms = time_ms(l, 1),
+                                    .from = l->bytes.n,
+                                    .n_value = (uint32_t)l->f[2].n,
+                                    .n_quality = (uint8_t)l->f[3].n,
+                                    .n_origin = (uint8_t)l->f[4].n,
+                                    .known = true};
+    buf_str(&l->bytes, l->f[2]);
+    buf_str(&l->bytes, str_make(l->f[3].p, (uint8_t)l->f[3].n));
+    buf_str(&l->bytes, str_make(l->f[4].p, (uint8_t)l->f[4].n));
+    return l->bytes.err;
 }
 
-static enum err visit_command(const struct load_visitor *v, const struct pg_result *r, size_t i)
+static enum err visit_series(struct loading *l)
+{
+    int64_t id = number(l, 0);
+    struct load_series s = {
+        .id = (uint32_t)id,
+        .device_id = number(l, 1),
+        .source = l->f[2],
+        .key = l->f[3],
+        .datatype = l->f[4],
+        .unit = l->f[5],
+    };
+    if (id > 0 && (size_t)id < l->n_latest && l->latest[id].known) {
+        const struct latest *t = &l->latest[id];
+        const char *at = l->bytes.p + t->from;
+        s.has_latest = true;
+        s.at_ms = t->at_ms;
+        s.value = str_make(at, t->n_value);
+        s.quality = str_make(at + t->n_value, t->n_quality);
+        s.origin = str_make(at + t->n_value + t->n_quality, t->n_origin);
+    }
+    return l->v->series ? l->v->series(l->v->ctx, &s) : ERR_OK;
+}
+
+static enum err visit_command(struct loading *l)
 {
     const struct load_command c = {
-        .id = pg_text(r, i, 1),
-        .endpoint = pg_text(r, i, 2),
-        .op = pg_text(r, i, 3),
-        .request = pg_text(r, i, 4),
-        .state = pg_text(r, i, 5),
-        .token = pg_text(r, i, 6),
-        .device_id = pg_i64(r, i, 7),
-        .created_ms = pg_i64(r, i, 8),
-        .sent_ms = pg_i64(r, i, 9),
+        .id = l->f[0],
+        .endpoint = l->f[1],
+        .op = l->f[2],
+        .request = l->f[3],
+        .state = l->f[4],
+        .token = l->f[5],
+        .device_id = number(l, 6),
+        .created_ms = time_ms(l, 7),
+        .sent_ms = time_ms(l, 8),
     };
-    return v->command ? v->command(v->ctx, &c) : ERR_OK;
+    return l->v->command ? l->v->command(l->v->ctx, &c) : ERR_OK;
 }
 
-static enum err visit_identity(const struct load_visitor *v, const struct pg_result *r, size_t i)
+static enum err visit_identity(struct loading *l)
 {
-    const struct load_identity d = {.endpoint = pg_text(r, i, 1), .state = pg_text(r, i, 2)};
-    return v->identity ? v->identity(v->ctx, &d) : ERR_OK;
+    const struct load_identity d = {.endpoint = l->f[0], .state = l->f[1]};
+    return l->v->identity ? l->v->identity(l->v->ctx, &d) : ERR_OK;
 }
 
-/* Keys are numbers; where a table has none, row_number() of a stable order serves. */
+#define COPY(query) "COPY (" query ") TO STDOUT (FORMAT binary)"
+
+/* In the order of load.h; the latest values before the series they belong to.  Series come by id:
+ * those of one birth follow each other, in its order. */
 static const struct table tables[] = {
     {"device",
-     "SELECT id, endpoint, spb_group, spb_node, status, sentence, link, to_ms(status_since), "
-     "to_ms(last_seen), to_ms(created_at), manufacturer, model, serial, firmware, fault "
-     "FROM device WHERE id > $1::bigint ORDER BY id LIMIT " PAGE,
+     COPY("SELECT id, endpoint, spb_group, spb_node, status, sentence, link, status_since, "
+          "last_seen, created_at, manufacturer, model, serial, firmware, fault FROM device"),
      visit_device},
     {"registration",
-     "SELECT device_id, state, dialect, version, lifetime, binding, queue_mode, links, "
-     "to_ms(registered_at), to_ms(updated_at), to_ms(expires_at) FROM registration "
-     "WHERE device_id > $1::bigint ORDER BY device_id LIMIT " PAGE,
+     COPY("SELECT device_id, state, dialect, version, lifetime::bigint, binding, queue_mode, "
+          "links, registered_at, updated_at, expires_at FROM registration"),
      visit_registration},
     {"observation",
-     "SELECT n, device_id, token, paths, composite, to_ms(since) FROM (SELECT *, row_number() "
-     "OVER (ORDER BY device_id, token) AS n FROM observation) AS o "
-     "WHERE n > $1::bigint ORDER BY n LIMIT " PAGE,
+     COPY("SELECT device_id, token, paths, composite, since FROM observation "
+          "ORDER BY device_id, token"),
      visit_observation},
     {"spb_node",
-     "SELECT device_id, life, bd_seq, to_ms(born_at), to_ms(died_at), conformant, rebirths "
-     "FROM spb_node WHERE device_id > $1::bigint ORDER BY device_id LIMIT " PAGE,
+     COPY("SELECT device_id, life, bd_seq::bigint, born_at, died_at, conformant, "
+          "rebirths::bigint FROM spb_node"),
      visit_node},
-    {"series",
-     "SELECT s.id, s.device_id, s.source, s.key, s.datatype, s.unit, to_ms(l.at), l.value, "
-     "l.quality, l.source FROM series s LEFT JOIN series_latest l ON l.series_id = s.id "
-     "WHERE s.id > $1::bigint ORDER BY s.id LIMIT " PAGE,
+    {"series_latest", COPY("SELECT series_id, at, value, quality, source FROM series_latest"),
+     take_latest},
+    {"series", COPY("SELECT id, device_id, source, key, datatype, unit FROM series ORDER BY id"),
      visit_series},
     {"command",
-     "SELECT n, id, endpoint, op, request, state, token, device_id, to_ms(created_at), "
-     "to_ms(sent_at) FROM (SELECT c.*, d.endpoint, row_number() OVER (ORDER BY c.created_at, c.id) "
-     "AS n FROM command c JOIN device d ON d.id = c.device_id "
-     "WHERE c.state IN ('queued', 'sent', 'accepted')) AS u "
-     "WHERE n > $1::bigint ORDER BY n LIMIT " PAGE,
+     COPY("SELECT c.id::text, d.endpoint, c.op, c.request, c.state, c.token, c.device_id, "
+          "c.created_at, c.sent_at FROM command c JOIN device d ON d.id = c.device_id "
+          "WHERE c.state IN ('queued', 'sent', 'accepted') ORDER BY c.created_at, c.id"),
      visit_command},
     {"identity",
-     "SELECT n, endpoint, state FROM (SELECT endpoint, state, row_number() OVER (ORDER BY "
-     "endpoint) "
-     "AS n FROM identity WHERE state <> 'active') AS i WHERE n > $1::bigint ORDER BY n LIMIT " PAGE,
+     COPY("SELECT endpoint, state FROM identity WHERE state <> 'active' ORDER BY endpoint"),
      visit_identity},
 };
 
-static enum err load_page(struct pg *db, const struct table *t, const struct load_visitor *v,
-                          int64_t *key, size_t *rows)
+struct taking {
+    struct loading *l;
+    row_visitor *visit;
+    enum err err; /* what stopped it */
+};
+
+/* A row is the count of its fields, then each with its length, -1 for NULL. */
+static enum err take_row(void *ctx, struct str row)
 {
-    char text[24];
-    struct pg_result *r = NULL;
-    snprintf(text, sizeof text, "%" PRId64, *key);
-    const struct str param = str_of(text);
-    enum err e = pg_exec(db, t->sql, &param, 1, &r);
-    if (e) {
-        log_error("load.failed", KV("table", t->name), KV("reason", pg_error(db)));
-        return e;
+    struct taking *t = ctx;
+    struct reader r;
+    reader_init(&r, row.p, row.n);
+    unsigned n = reader_u16be(&r);
+    for (unsigned i = 0; i < n && i < FIELDS_MAX; i++) {
+        uint32_t size = reader_u32be(&r);
+        t->l->f[i] = size == UINT32_MAX ? str_make(NULL, 0) : reader_bytes(&r, size);
+        if (size != UINT32_MAX && !t->l->f[i].p)
+            t->l->f[i].p = "";
     }
-    *rows = pg_rows(r);
-    for (size_t i = 0; !e && i < *rows; i++) {
-        e = t->visit(v, r, i);
-        *key = pg_i64(r, i, 0);
-    }
-    pg_result_free(r);
-    return e;
+    t->err = r.err ? r.err : t->visit(t->l);
+    return t->err;
+}
+
+static enum err load_table(struct pg *db, const struct table *table, struct loading *l)
+{
+    struct taking t = {.l = l, .visit = table->visit};
+    uint64_t rows;
+    enum err e = pg_copy_out(db, table->sql, take_row, &t, &rows);
+    if (e && !t.err)
+        log_error("load.failed", KV("table", table->name), KV("reason", pg_error(db)));
+    return t.err ? t.err : e;
 }
 
 static enum err load_floors(struct pg *db, int64_t *max_device, uint32_t *max_series)
@@ -204,18 +275,37 @@ static enum err load_floors(struct pg *db, int64_t *max_device, uint32_t *max_se
     return ERR_OK;
 }
 
+static enum err load_all(struct pg *db, struct loading *l, int64_t *max_device,
+                         uint32_t *max_series)
+{
+    int64_t device = 0;
+    uint32_t series = 0;
+    enum err e = load_floors(db, &device, &series);
+    if (!e) {
+        l->n_latest = (size_t)series + 1;
+        l->latest = calloc(l->n_latest, sizeof *l->latest);
+        e = l->latest ? ERR_OK : ERR_NOMEM;
+    }
+    for (size_t i = 0; !e && i < sizeof tables / sizeof *tables; i++)
+        e = load_table(db, &tables[i], l);
+    if (!e) {
+        *max_device = device;
+        *max_series = series;
+    }
+    return e;
+}
+
 enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_device,
                     uint32_t *max_series)
 {
+    struct loading l = {.v = v};
+    buf_init(&l.bytes, SIZE_MAX / 2);
     enum err e = pg_script(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-    for (size_t i = 0; !e && i < sizeof tables / sizeof *tables; i++) {
-        size_t rows = 1;
-        for (int64_t key = 0; !e && rows;)
-            e = load_page(db, &tables[i], v, &key, &rows);
-    }
     if (!e)
-        e = load_floors(db, max_device, max_series);
+        e = load_all(db, &l, max_device, max_series);
     if (pg_is_ok(db) && pg_script(db, "ROLLBACK") && !e)
         e = ERR_DB;
+    free(l.latest);
+    buf_fini(&l.bytes);
     return e;
 }
