@@ -20,7 +20,7 @@
 
 #include <inttypes.h>
 
-#define REBIRTHS_PER_S 200 /* of a shard */
+#define REBIRTHS_PER_S 1000 /* of a shard */
 
 bool flow_holds(const struct engine *e)
 {

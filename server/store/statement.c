@@ -6,11 +6,15 @@
 #include "store/statement.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/reader.h"
 
-#define PUT_NULL UINT32_MAX
+#define PUT_NULL   UINT32_MAX
+#define PUT_BLOCK  ((size_t)256 << 10)
+#define ALIGNED(n) (((n) + 15) & ~(size_t)15)
 
 static const struct {
     const char *name;
@@ -129,13 +133,41 @@ bool statement_find(struct str name, enum store_stmt *out)
     return false;
 }
 
-struct put *put_new(enum store_stmt s, const struct str *params, size_t n)
+struct put_block {
+    atomic_size_t refs; /* its puts, and who fills it */
+    size_t used, size;
+};
+
+static struct put_block *block_new(size_t wanted)
 {
-    size_t bytes = 0;
+    size_t size = wanted > PUT_BLOCK ? wanted : PUT_BLOCK;
+    struct put_block *b =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (b == MAP_FAILED)
+        return NULL;
+    atomic_init(&b->refs, 1);
+    b->used = ALIGNED(sizeof *b);
+    b->size = size;
+    return b;
+}
+
+void put_block_close(struct put_block *b)
+{
+    if (b && atomic_fetch_sub(&b->refs, 1) == 1)
+        munmap(b, b->size);
+}
+
+static size_t size_of(enum store_stmt s, const struct str *params, size_t n)
+{
+    size_t bytes = sizeof(struct put);
     assert(n == statements[s].n_params);
     for (size_t i = 0; i < n; i++)
         bytes += params[i].n;
-    struct put *p = malloc(sizeof *p + bytes);
+    return ALIGNED(bytes);
+}
+
+static struct put *fill(struct put *p, enum store_stmt s, const struct str *params, size_t n)
+{
     if (!p)
         return NULL;
     *p = (struct put){.stmt = s, .n = n};
@@ -151,9 +183,36 @@ struct put *put_new(enum store_stmt s, const struct str *params, size_t n)
     return p;
 }
 
+struct put *put_new(enum store_stmt s, const struct str *params, size_t n)
+{
+    return fill(malloc(size_of(s, params, n)), s, params, n);
+}
+
+struct put *put_new_in(struct put_block **block, enum store_stmt s, const struct str *params,
+                       size_t n)
+{
+    size_t size = size_of(s, params, n);
+    struct put_block *b = *block;
+    if (!b || b->size - b->used < size) {
+        b = block_new(ALIGNED(sizeof *b) + size);
+        if (!b)
+            return NULL;
+        put_block_close(*block);
+        *block = b;
+    }
+    struct put *p = fill((struct put *)(void *)((char *)b + b->used), s, params, n);
+    p->block = b;
+    b->used += size;
+    atomic_fetch_add(&b->refs, 1);
+    return p;
+}
+
 void put_free(struct put *p)
 {
-    free(p);
+    if (p && p->block)
+        put_block_close(p->block);
+    else
+        free(p);
 }
 
 void put_encode(const struct put *p, struct buf *out)

@@ -15,6 +15,7 @@ bool statement_find(struct str name, enum store_stmt *out);
 /* One call of a statement; parameters are copied into the same block of memory. */
 struct put {
     struct put *next;
+    struct put_block *block; /* the memory it lies in, with its neighbours; NULL: its own */
     enum store_stmt stmt;
     writer_done *done; /* may be NULL */
     void *ctx;
@@ -23,6 +24,13 @@ struct put {
 };
 /* put_new returns NULL without memory; n must be what the statement wants. */
 struct put *put_new(enum store_stmt s, const struct str *params, size_t n);
+/* put_new_in: the same, in a block that many share and that goes back to the system as a whole, so
+ * that what waited for the database leaves no holes among what stays.  *block is the one being
+ * filled, NULL at first; puts are freed by any thread, it is changed by one at a time.
+ * put_block_close when no more will come. */
+struct put *put_new_in(struct put_block **block, enum store_stmt s, const struct str *params,
+                       size_t n);
+void put_block_close(struct put_block *block); /* NULL is fine */
 void put_free(struct put *p);
 /* put_encode appends the call as bytes for the spool; put_decode reads them back (ERR_INVALID,
  * ERR_TRUNCATED; ERR_NOTFOUND for a statement this version does not know). */

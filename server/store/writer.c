@@ -57,6 +57,7 @@ struct writer {
     pthread_mutex_t lock;
     pthread_cond_t work, room; /* on the monotonic clock */
     struct put *puts, **puts_end;
+    struct put_block *block; /* the newest of them lie in it */
     struct batch *batches, **batches_end;
     size_t n_puts, n_batches, n_samples;
     uint64_t oldest_batch_ms;
@@ -612,6 +613,7 @@ static enum err init_sync(struct writer *w)
 static void destroy(struct writer *w)
 {
     assert(!w->puts && !w->batches && !w->hand);
+    put_block_close(w->block);
     pg_close(w->db);
     pg_close(w->dialled);
     spool_close(w->spool);
@@ -699,11 +701,7 @@ enum err writer_put(struct writer *w, enum store_stmt s, const struct str *param
                     writer_done *done, void *ctx)
 {
     enum err e = ERR_OK;
-    struct put *p = put_new(s, params, n);
-    if (!p)
-        return ERR_NOMEM;
-    p->done = done;
-    p->ctx = ctx;
+    struct put *p;
     pthread_mutex_lock(&w->lock);
     while (!w->closing && !w->full_puts && w->n_puts >= PUTS_MAX)
         pthread_cond_wait(&w->room, &w->lock);
@@ -711,15 +709,17 @@ enum err writer_put(struct writer *w, enum store_stmt s, const struct str *param
         e = ERR_CLOSED;
     } else if (w->full_puts) {
         e = ERR_FULL;
+    } else if (!(p = put_new_in(&w->block, s, params, n))) {
+        e = ERR_NOMEM;
     } else {
+        p->done = done;
+        p->ctx = ctx;
         *w->puts_end = p;
         w->puts_end = &p->next;
         if (w->n_puts++ == 0)
             pthread_cond_signal(&w->work);
     }
     pthread_mutex_unlock(&w->lock);
-    if (e)
-        put_free(p);
     return e;
 }
 

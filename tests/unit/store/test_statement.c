@@ -140,6 +140,42 @@ static void nodes_and_subdevices_are_replaced(void **state)
     holds("subdevice WHERE name = 'D1' AND life = 'stale' AND died_at = " AT_MS);
 }
 
+static void puts_of_a_block_live_as_long_as_they_are_needed(void **state)
+{
+    (void)state;
+    enum { MANY = 3000 };
+    struct put_block *block = NULL;
+    struct put *puts[MANY];
+    char text[400];
+    memset(text, 'x', sizeof text);
+    for (size_t i = 0; i < MANY; i++) {
+        const struct str params[] = {str_make(text, i % sizeof text), {0}};
+        puts[i] = put_new_in(&block, ST_OBSERVATION_DELETE, params, 2);
+        assert_non_null(puts[i]);
+        if (i % 3 == 0) { /* some go before others come */
+            put_free(puts[i]);
+            puts[i] = NULL;
+        }
+    }
+    put_block_close(block);
+    for (size_t i = 0; i < MANY; i++) {
+        if (!puts[i])
+            continue;
+        assert_int_equal(puts[i]->params[0].n, i % sizeof text);
+        assert_true(!puts[i]->params[0].n || puts[i]->params[0].p[i % sizeof text - 1] == 'x');
+        assert_null(puts[i]->params[1].p);
+        put_free(puts[i]);
+    }
+    char *large = test_calloc(1, 1 << 20); /* larger than a block */
+    const struct str params[] = {str_make(large, 1 << 20), {0}};
+    block = NULL;
+    struct put *p = put_new_in(&block, ST_OBSERVATION_DELETE, params, 2);
+    assert_int_equal(p->params[0].n, 1 << 20);
+    put_free(p);
+    put_block_close(block);
+    test_free(large);
+}
+
 static void series_and_latest_values_are_replaced(void **state)
 {
     (void)state;
@@ -263,6 +299,7 @@ int main(void)
         T(devices_keep_what_was_learnt_of_them),
         T(registrations_and_observations_are_replaced),
         T(nodes_and_subdevices_are_replaced),
+        T(puts_of_a_block_live_as_long_as_they_are_needed),
         T(series_and_latest_values_are_replaced),
         T(events_appear_once_and_ended_commands_stay_ended),
         T(strangers_are_counted_once_per_time),
