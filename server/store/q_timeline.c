@@ -16,9 +16,9 @@ enum { T_ID, T_AT, T_STRAND, T_KIND, T_TEXT, T_DETAIL, T_ENDPOINT };
 
 #define OF_DEVICE                                                                                  \
     SELECT_EVENTS                                                                                  \
-        "FROM timeline_event t " JOIN_DEVICE                                                       \
-        "WHERE t.device_id = (SELECT id FROM device WHERE endpoint = $5) "                         \
-        "AND ($1::text IS NULL OR t.kind = ANY (string_to_array($1, ','))) AND " AFTER NEWEST
+    "FROM timeline_event t " JOIN_DEVICE                                                           \
+    "WHERE t.device_id = (SELECT id FROM device WHERE endpoint = $5) "                             \
+    "AND ($1::text IS NULL OR t.kind = ANY (string_to_array($1, ','))) AND " AFTER NEWEST
 #define OF_ALL                                                                                     \
     SELECT_EVENTS "FROM timeline_event t " JOIN_DEVICE "WHERE $1::text IS NULL AND " AFTER NEWEST
 #define OF_KINDS                                                                                   \

@@ -66,9 +66,9 @@ enum store_stmt {
 /* One numeric sample.  Text samples travel beside them. */
 struct sample {
     uint32_t series;
-    uint8_t quality;     /* 0 good, 1 bad, 2 stale, 3 null, 4 bad_time, +16 historical */
-    int64_t ts_us;       /* UTC microseconds */
-    double value;        /* NaN is stored as such */
+    uint8_t quality; /* 0 good, 1 bad, 2 stale, 3 null, 4 bad_time, +16 historical */
+    int64_t ts_us;   /* UTC microseconds */
+    double value;    /* NaN is stored as such */
 };
 struct text_sample {
     uint32_t series;
