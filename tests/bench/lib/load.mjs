@@ -103,6 +103,7 @@ export class Load {
       ['--host', '127.0.0.1', '--port', stack.ports.plain, '--plain', '--tag', tag, '--load', nodes, '--load-metrics',
         metrics, '--load-connections', connections, '--load-gate', ...args].map(String),
       { stdio: ['pipe', 'pipe', 'inherit'] });
+    process.once('exit', () => load.child.kill('SIGKILL')); // it waits on its standard input, not for the broker
     load.ended = new Promise((resolve) => load.child.once('exit', resolve));
     load.waiting = [];
     readline.createInterface({ input: load.child.stdout }).on('line', (line) => load.waiting.shift()?.(JSON.parse(line)));
