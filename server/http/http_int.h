@@ -59,7 +59,8 @@ struct http {
     int static_dir;   /* descriptor, -1: no UI */
     size_t parked_max;
     atomic_size_t parked;
-    atomic_size_t active; /* requests between their first line and their last byte */
+    atomic_size_t exports; /* streams under way: at most half of parked_max, and one */
+    atomic_size_t active;  /* requests between their first line and their last byte */
     atomic_bool stopping;
     _Atomic(const char *) waiting; /* for what; NULL: engine, pool and models are there */
 };
@@ -103,6 +104,7 @@ struct request {
     /* the answer */
     int status;
     const char *type;
+    enum { STREAM_NONE, STREAM_READY, STREAM_OPEN, STREAM_OVER } stream;
     struct buf headers; /* complete lines */
     struct buf out;     /* the body */
     struct json_out json;
@@ -165,8 +167,16 @@ void reply_err(struct request *r, enum err e, const char *what);
 /* reply_unavailable: 503 with Retry-After. */
 void reply_unavailable(struct request *r, const char *code, const char *detail);
 const char *reply_reason(int status);
-/* reply_send writes the whole answer in one piece. */
+/* reply_send writes the whole answer in one piece (nothing if it was a stream). */
 void reply_send(struct request *r);
+/* Answers in chunks.  reply_stream_open prepares one; reply_stream sends what is in r->out, the
+ * head before it at first, and empties it: false when the client is gone or asked for the head
+ * only. reply_stream_end ends it; reply_stream_broken too, but so that the client sees that
+ * something is missing, or with an ordinary problem if nothing was sent yet. */
+void reply_stream_open(struct request *r, const char *type, const char *disposition);
+bool reply_stream(struct request *r);
+void reply_stream_end(struct request *r);
+void reply_stream_broken(struct request *r, enum err e, const char *what);
 
 /* ---- route.c ---- */
 /* route_find matches; NULL with *allow filled ("GET, HEAD") when only the method is wrong, empty
@@ -250,7 +260,8 @@ void ws_close_all(struct live_clients *l);
 /* ---- res_*.c ---- */
 http_handler res_session_login, res_session_get, res_session_logout;
 http_handler res_fleet, res_devices, res_device, res_device_forget;
-http_handler res_series, res_history, res_history_aligned, res_device_timeline, res_timeline;
+http_handler res_export, res_series, res_history, res_history_aligned, res_device_timeline,
+    res_timeline;
 http_handler res_command_post, res_device_commands, res_command, res_command_cancel, res_commands;
 http_handler res_models, res_model, res_connect;
 http_handler res_users, res_user_post, res_user_delete, res_user_password;

@@ -200,7 +200,9 @@ static void write_head(struct request *r, struct buf *b)
     buf_printf(b, "HTTP/1.1 %d %s\r\nDate: %s\r\n", r->status, reply_reason(r->status), date);
     if (r->type)
         buf_printf(b, "Content-Type: %s\r\n", r->type);
-    if (r->status != 204 && r->status != 304)
+    if (r->stream != STREAM_NONE)
+        buf_puts(b, "Transfer-Encoding: chunked\r\n");
+    else if (r->status != 204 && r->status != 304)
         buf_printf(b, "Content-Length: %zu\r\n", r->out.n);
     buf_puts(b, "Content-Security-Policy: " CSP "\r\n"
                 "X-Content-Type-Options: nosniff\r\n"
@@ -214,8 +216,88 @@ static void write_head(struct request *r, struct buf *b)
     buf_puts(b, "\r\n");
 }
 
+/* ---- streams ---- */
+
+#define PIECE_BYTES                                                                                \
+    ((size_t)64 << 10) /* what a client has to take within the server's time limit */
+
+void reply_stream_open(struct request *r, const char *type, const char *disposition)
+{
+    start(r, 200, type);
+    reply_header(r, "Content-Disposition", disposition);
+    r->stream = STREAM_READY;
+}
+
+static bool write_all(struct request *r, const char *p, size_t n)
+{
+    if (mg_write(r->conn, p, n) == (int)n)
+        return true;
+    mg_disable_connection_keep_alive(r->conn);
+    r->stream = STREAM_OVER;
+    return false;
+}
+
+static bool write_piece(struct request *r, const char *p, size_t n)
+{
+    struct buf b;
+    buf_init(&b, n + 32);
+    buf_printf(&b, "%zx\r\n", n);
+    buf_put(&b, p, n);
+    buf_puts(&b, "\r\n");
+    bool ok = !b.err && write_all(r, b.p, b.n);
+    buf_fini(&b);
+    return ok;
+}
+
+static bool write_stream_head(struct request *r)
+{
+    struct buf b;
+    buf_init(&b, 16384);
+    write_head(r, &b);
+    bool ok = !b.err && write_all(r, b.p, b.n);
+    buf_fini(&b);
+    if (ok)
+        r->stream = r->head ? STREAM_OVER : STREAM_OPEN;
+    return ok && !r->head;
+}
+
+bool reply_stream(struct request *r)
+{
+    if (r->stream == STREAM_READY && !write_stream_head(r))
+        return false;
+    for (size_t at = 0; at < r->out.n; at += PIECE_BYTES) {
+        size_t left = r->out.n - at;
+        if (!write_piece(r, r->out.p + at, left < PIECE_BYTES ? left : PIECE_BYTES))
+            return false;
+    }
+    buf_reset(&r->out);
+    return true;
+}
+
+void reply_stream_end(struct request *r)
+{
+    if (r->stream == STREAM_OPEN && write_all(r, "0\r\n\r\n", 5))
+        r->stream = STREAM_OVER;
+}
+
+void reply_stream_broken(struct request *r, enum err e, const char *what)
+{
+    if (r->stream == STREAM_READY) {
+        r->stream = STREAM_NONE;
+        buf_reset(&r->headers);
+        reply_err(r, e, what);
+        return;
+    }
+    r->stream = STREAM_OVER;
+    mg_disable_connection_keep_alive(r->conn);
+}
+
 void reply_send(struct request *r)
 {
+    if (r->stream != STREAM_NONE) {
+        count(r);
+        return;
+    }
     if (r->out.err || r->headers.err) {
         buf_reset(&r->headers);
         reply_problem(r, 500, "internal", "The answer did not fit into memory.");

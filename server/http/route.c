@@ -27,6 +27,7 @@ static const struct route routes[] = {
     {"GET", "/api/v1/groups/{group}/devices", ROLE_VIEWER, false, res_group_members},
     {"GET", "/api/v1/devices/{endpoint}/series", ROLE_VIEWER, false, res_series},
     {"GET", "/api/v1/devices/{endpoint}/history", ROLE_VIEWER, false, res_history},
+    {"GET", "/api/v1/devices/{endpoint}/export", ROLE_VIEWER, false, res_export},
     {"GET", "/api/v1/history", ROLE_VIEWER, false, res_history_aligned},
     {"GET", "/api/v1/devices/{endpoint}/timeline", ROLE_VIEWER, false, res_device_timeline},
     {"GET", "/api/v1/devices/{endpoint}/commands", ROLE_VIEWER, false, res_device_commands},

@@ -238,6 +238,7 @@ enum err http_listen(const struct http_parts *parts, struct http **out)
     h->parts.pool = NULL;
     h->static_dir = -1;
     atomic_init(&h->parked, 0);
+    atomic_init(&h->exports, 0);
     atomic_init(&h->active, 0);
     atomic_init(&h->stopping, false);
     atomic_init(&h->waiting, "starting");

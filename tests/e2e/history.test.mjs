@@ -71,4 +71,56 @@ withStack('history', {}, (stack) => {
     assert.equal((await stack.api('GET', '/history?series=past/nothing')).status, 404);
     assert.equal((await stack.api('GET', `/history?series=${encodeURIComponent(`nobody/${temperature}`)}`)).status, 404);
   });
+
+  const file = async (more, key = temperature) => {
+    const got = await fetch(`${stack.url}/api/v1/devices/past/export?series=${encodeURIComponent(key)}&${more}`,
+      { headers: { authorization: `Bearer ${stack.token}` } });
+    const text = await got.text();
+    return { status: got.status, headers: got.headers, text, lines: text.split('\r\n') };
+  };
+
+  test('all samples are in the file, in order', async () => {
+    const got = await file(`from=${start - 400 * 24 * hour}&to=${start + 30 * hour}`);
+    assert.equal(got.status, 200);
+    assert.match(got.headers.get('content-type'), /^text\/csv/);
+    assert.equal(got.headers.get('transfer-encoding'), 'chunked');
+    assert.match(got.lines[0], /^time,lwm2m:\/3303\/0\/5700.*,lwm2m:\/3303\/0\/5700 quality$/);
+    assert.equal(got.lines.at(-1), '');
+    assert.deepEqual(got.lines.slice(1, -1).map((l) => l.split(',').slice(0, 2)),
+      values.map((v) => [new Date(v.time).toISOString(), String(v.value)]));
+  });
+
+  test('several series share lines, texts are quoted, NDJSON has one object each', async () => {
+    const query = `series=${encodeURIComponent('lwm2m:/3/0/0')}&from=${start + 20 * hour}&to=${start + 20 * hour + 3 * minute}`;
+    const csv = await file(query, humidity);
+    const at = csv.lines.findIndex((l) => l.startsWith(new Date(start + 20 * hour).toISOString()));
+    assert.match(csv.lines[at], /,"Acme, ""Ltd""",\d+$/);
+    assert.equal(csv.lines[at + 1].split(',')[1], '41');
+    const ndjson = await file(`${query}&format=ndjson`, humidity);
+    const objects = ndjson.text.trim().split('\n').map((line) => JSON.parse(line));
+    assert.equal(objects.length, 2 + 1);
+    assert.ok(objects.some((o) => o.value === 'Acme, "Ltd"' && o.series === 'lwm2m:/3/0/0'));
+    assert.ok(objects.every((o, i) => i === 0 || o.time >= objects[i - 1].time));
+  });
+
+  test('a file of buckets, and questions that are refused', async () => {
+    const got = await file(`from=${start}&to=${start + 24 * hour}&bucket=3600`);
+    assert.equal(got.lines.length, 1 + 24 + 1);
+    const [time, min, max, avg, n, last] = got.lines[1].split(',');
+    assert.equal(time, new Date(start).toISOString());
+    assert.ok(Number(min) <= Number(avg) && Number(avg) <= Number(max) && n === '120' && last === String(values[119].value));
+    for (const more of ['format=xml', 'bucket=-1', `from=${now}&to=${start}`]) assert.equal((await file(more)).status, 400, more);
+    assert.equal((await file('', 'spb:none')).status, 404);
+    assert.equal((await stack.api('GET', '/devices/past/export')).status, 400);
+  });
+
+  test('a file that breaks off does not look whole', async () => {
+    const [{ id }] = await stack.sql('SELECT id FROM series WHERE key = $1', [humidity]);
+    await stack.sql(`INSERT INTO piece (start, stop, series_id, n, class_id, t2) SELECT at, at + interval '1 s', $1, 3, 0, '{0,1000}'
+      FROM (SELECT now() + interval '20 days' AS at) t`, [id]);
+    const span = `from=${start}&to=${now + 40 * 24 * hour}`;
+    await assert.rejects(file(span, humidity), 'the connection ends without the last chunk');
+    await stack.sql('DELETE FROM piece WHERE start > now()');
+    assert.equal((await file(span, humidity)).lines.length, 1 + 3 + 1);
+  });
 });

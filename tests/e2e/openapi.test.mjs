@@ -106,6 +106,7 @@ withStack('description', { devices: 3 }, (stack) => {
       assert.equal((await ask('GET', `${api}/devices/{endpoint}/history`, { endpoint }, undefined, query)).status, 200);
       const aligned = query.replace('series=', `series=${endpoint}%2F`);
       assert.equal((await ask('GET', `${api}/history`, {}, undefined, aligned)).status, 200);
+      assert.equal((await ask('GET', `${api}/devices/{endpoint}/export`, { endpoint }, undefined, series)).status, 200);
     }
     for (const got of commands.filter((c) => c.state)) await ask('GET', `${api}/commands/{id}`, { id: got.id });
     await ask('POST', `${api}/commands/{id}/cancel`, { id: commands[0].id }, {});
