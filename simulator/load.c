@@ -20,8 +20,8 @@
 #include "base/clock.h"
 #include "base/json_out.h"
 #include "broker.h"
+#include "codec/mqtt_packet.h"
 #include "load_template.h"
-#include "mqtt_packet.h"
 
 #define CONNECT_MS   20000
 #define SLICE_US     1000
@@ -116,11 +116,11 @@ static enum err hear_connack(struct link *l)
             got = (size_t)r;
         }
         n += got;
-        e = mqtt_packet_read(str_make(bytes, n), sizeof bytes, &packet, &used);
+        e = mqtt_packet_read(str_make(bytes, n), MQTT_3_1_1, sizeof bytes, &packet, &used);
         if (e && e != ERR_AGAIN)
             return e;
     }
-    return packet.type == MQTT_CONNACK && !packet.code ? ERR_OK : ERR_DENIED;
+    return packet.type == MQTT_CONNACK && !packet.reason ? ERR_OK : ERR_DENIED;
 }
 
 static enum err open_link(struct load *w, struct link *l, struct str identity)
@@ -137,9 +137,10 @@ static enum err open_link(struct load *w, struct link *l, struct str identity)
     if (!e)
         e = make_blocking(l->fd);
     buf_init(&hello, 4096);
-    mqtt_put_connect(
-        &hello,
-        &(struct mqtt_connect){.client_id = identity, .keep_alive_s = KEEPALIVE_S, .clean = true});
+    mqtt_put_connect(&hello, &(struct mqtt_connect){.level = MQTT_3_1_1,
+                                                    .client_id = identity,
+                                                    .keep_alive_s = KEEPALIVE_S,
+                                                    .clean = true});
     if (!e)
         e = hello.err ? hello.err : write_all(l, hello.p, hello.n);
     buf_fini(&hello);

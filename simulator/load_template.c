@@ -6,7 +6,7 @@
 
 #include "codec/spb_payload.h"
 #include "codec/spb_topic.h"
-#include "mqtt_packet.h"
+#include "codec/mqtt_packet.h"
 
 #define TIME_BYTES 6 /* of a varint from 2^35 to 2^42 ms: 1971 to 2109 */
 #define INT_BYTES  4 /* of a varint from 2^21 to 2^28 */
@@ -113,7 +113,8 @@ static void put_packet(const struct load_node *n, const struct load_shape *s, en
     topic_of(n, s, kind, &topic);
     if (topic.err && !out->err)
         out->err = topic.err;
-    mqtt_put_publish(out, &(struct mqtt_publish){.topic = buf_view(&topic), .payload = payload});
+    mqtt_put_publish(out, MQTT_3_1_1,
+                     &(struct mqtt_publish){.topic = buf_view(&topic), .payload = payload});
     buf_fini(&topic);
 }
 

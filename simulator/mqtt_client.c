@@ -271,8 +271,9 @@ enum err mqtt_client_publish(struct mqtt_client *c, struct str topic, struct str
         return ERR_CLOSED;
     size_t mark = c->out.n;
     mqtt_put_publish(
-        &c->out, &(struct mqtt_publish){
-                     .topic = topic, .payload = payload, .qos = qos, .id = qos ? new_id(c) : 0});
+        &c->out, MQTT_3_1_1,
+        &(struct mqtt_publish){
+            .topic = topic, .payload = payload, .qos = qos, .id = qos ? new_id(c) : 0});
     return commit(c, mark);
 }
 
@@ -281,7 +282,7 @@ enum err mqtt_client_subscribe(struct mqtt_client *c, const struct str *filters,
     if (!mqtt_client_is_up(c))
         return ERR_CLOSED;
     size_t mark = c->out.n;
-    mqtt_put_subscribe(&c->out, new_id(c), filters, n, 1);
+    mqtt_put_subscribe(&c->out, MQTT_3_1_1, new_id(c), filters, n, 1, false);
     return commit(c, mark);
 }
 
@@ -302,7 +303,7 @@ void mqtt_client_close(struct mqtt_client *c)
 static void handle(struct mqtt_client *c, const struct mqtt_packet *p)
 {
     if (c->state == MQC_GREETING) {
-        if (p->type != MQTT_CONNACK || p->code) {
+        if (p->type != MQTT_CONNACK || p->reason) {
             fail(c, p->type == MQTT_CONNACK ? "refused by the broker" : "no CONNACK");
             return;
         }
@@ -320,7 +321,7 @@ static void handle(struct mqtt_client *c, const struct mqtt_packet *p)
         c->ops->message(c->ctx, &p->publish);
         break;
     case MQTT_SUBACK:
-        if (p->code)
+        if (p->reason)
             broker_note(c->broker, "mqtt.subscription_refused", c->cfg.identity, "0x80");
         c->ops->ready(c->ctx);
         break;
@@ -340,8 +341,8 @@ static size_t take_packets(struct mqtt_client *c, struct str bytes)
     for (;;) {
         struct mqtt_packet p;
         size_t used;
-        enum err e =
-            mqtt_packet_read(str_make(bytes.p + done, bytes.n - done), IN_LIMIT, &p, &used);
+        enum err e = mqtt_packet_read(str_make(bytes.p + done, bytes.n - done), MQTT_3_1_1,
+                                      IN_LIMIT, &p, &used);
         if (e == ERR_AGAIN)
             return done;
         if (e) {
@@ -408,6 +409,7 @@ static void greet(struct mqtt_client *c)
         SSL_certs_clear(ssl); /* key and certificate have done their work */
     set_state(c, MQC_GREETING);
     struct mqtt_connect hello = {
+        .level = MQTT_3_1_1,
         .client_id = c->cfg.identity,
         .keep_alive_s = c->cfg.keep_alive_s,
         .clean = true,

@@ -9,7 +9,7 @@
 
 #include "broker.h"
 #include "loop.h"
-#include "mqtt_packet.h"
+#include "codec/mqtt_packet.h"
 
 /* What the owner must answer; ctx is its own.  Every function may call any mqtt_client function
  * except _free. */

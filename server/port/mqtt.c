@@ -1,10 +1,10 @@
 /* mqtt.c - see mqtt.h.
  *
- * A client of our own (mqtt_wire: packets, stream: the socket) because of what libmosquitto costs a
- * host that reads a hundred thousand messages a second: one pselect() and three read()s for each.
- * Here one read() takes what is there, and when messages come fast the loop waits a moment before
- * it reads, so that one wake-up serves many of them (coalescing_note).  The broker sees a plain
- * client: QoS 0 and 1, no topic aliases.
+ * A client of our own (codec/mqtt_packet: packets, stream: the socket) because of what libmosquitto
+ * costs a host that reads a hundred thousand messages a second: one pselect() and three read()s for
+ * each. Here one read() takes what is there, and when messages come fast the loop waits a moment
+ * before it reads, so that one wake-up serves many of them (coalescing_note).  The broker sees a
+ * plain client: QoS 0 and 1, no topic aliases.
  *
  * What waits to be sent.  Publishers append whole packets to `out` under `lock` and ring; the
  * session's thread swaps it with `sending` and writes without the lock.  QoS 1 messages beyond what
@@ -33,7 +33,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "port/mqtt_wire.h"
+#include "codec/mqtt_packet.h"
 #include "port/stream.h"
 
 #define WAITING_MAX_BYTES    ((size_t)64 << 20)
@@ -142,11 +142,12 @@ static enum err say_hello(struct mqtt *m)
 {
     char password[PASSWORD_MAX_BYTES];
     struct buf topic, payload;
-    struct wire_connect c = {.client_id = str_of(m->o.client_id),
+    struct mqtt_connect c = {.level = MQTT_5,
+                             .client_id = str_of(m->o.client_id),
                              .username = or_none(m->o.username),
-                             .keepalive_s = (uint16_t)m->o.keepalive_s,
+                             .keep_alive_s = (uint16_t)m->o.keepalive_s,
                              .receive_max = RECEIVE_MAX,
-                             .clean_start = m->o.clean_start,
+                             .clean = m->o.clean_start,
                              .session_expiry_s = m->o.clean_start ? 0 : m->o.session_expiry_s};
     enum err e = ERR_OK;
     bool has_password = c.username.p && or_none(m->o.password_file).p;
@@ -163,9 +164,9 @@ static enum err say_hello(struct mqtt *m)
     if (!e)
         e = topic.err ? topic.err : payload.err;
     if (!e && topic.n)
-        e = wire_topic_ok(c.will_topic);
+        e = mqtt_topic_ok(c.will_topic);
     if (!e) {
-        wire_put_connect(&m->sending, &c);
+        mqtt_put_connect(&m->sending, &c);
         e = m->sending.err;
     }
     buf_fini(&topic);
@@ -329,13 +330,13 @@ static bool flush(struct mqtt *m)
 
 /* ---- receiving ---- */
 
-static void take_connack(struct mqtt *m, const struct wire_packet *p)
+static void take_connack(struct mqtt *m, const struct mqtt_packet *p)
 {
     if (p->reason) {
-        lose(m, wire_reason(p->reason));
+        lose(m, mqtt_reason(p->reason));
         return;
     }
-    m->keepalive_ms = 1000 * (uint64_t)(p->keepalive_s ? p->keepalive_s : m->o.keepalive_s);
+    m->keepalive_ms = 1000 * (uint64_t)(p->keep_alive_s ? p->keep_alive_s : m->o.keepalive_s);
     pthread_mutex_lock(&m->lock);
     m->quota = p->receive_max < RECEIVE_MAX ? p->receive_max : RECEIVE_MAX;
     pthread_mutex_unlock(&m->lock);
@@ -346,7 +347,7 @@ static void take_connack(struct mqtt *m, const struct wire_packet *p)
         m->h.connected(m->h.ctx, m, p->session_present);
 }
 
-static void take_puback(struct mqtt *m, const struct wire_packet *p)
+static void take_puback(struct mqtt *m, const struct mqtt_packet *p)
 {
     pthread_mutex_lock(&m->lock);
     uint32_t *size = &m->size_of[p->id];
@@ -363,7 +364,7 @@ static void take_puback(struct mqtt *m, const struct wire_packet *p)
         m->h.acked(m->h.ctx, m, p->id, p->reason);
 }
 
-static void take_publish(struct mqtt *m, const struct wire_packet *p)
+static void take_publish(struct mqtt *m, const struct mqtt_publish *p)
 {
     const struct mqtt_message msg = {.topic = p->topic,
                                      .payload = p->payload,
@@ -374,31 +375,31 @@ static void take_publish(struct mqtt *m, const struct wire_packet *p)
     if (m->h.message)
         m->h.message(m->h.ctx, m, &msg);
     if (p->qos)
-        wire_put_puback(&m->sending, p->id);
+        mqtt_put_puback(&m->sending, p->id);
 }
 
-static void take(struct mqtt *m, const struct wire_packet *p)
+static void take(struct mqtt *m, const struct mqtt_packet *p)
 {
-    if ((p->type == WIRE_CONNACK) != (m->life == CONNECTING)) {
+    if ((p->type == MQTT_CONNACK) != (m->life == CONNECTING)) {
         lose(m, "the broker said something out of turn");
         return;
     }
     switch (p->type) {
-    case WIRE_PUBLISH:
-        take_publish(m, p);
+    case MQTT_PUBLISH:
+        take_publish(m, &p->publish);
         break;
-    case WIRE_CONNACK:
+    case MQTT_CONNACK:
         take_connack(m, p);
         break;
-    case WIRE_PUBACK:
+    case MQTT_PUBACK:
         take_puback(m, p);
         break;
-    case WIRE_SUBACK:
+    case MQTT_SUBACK:
         if (p->reason >= 0x80)
             log_warn("mqtt.subscription_refused", KV("session", m->o.name), KI("code", p->reason));
         break;
-    case WIRE_DISCONNECT:
-        lose(m, wire_reason(p->reason));
+    case MQTT_DISCONNECT:
+        lose(m, mqtt_reason(p->reason));
         break;
     default:
         break;
@@ -423,9 +424,10 @@ static enum err make_room(struct mqtt *m, size_t need)
 static bool parse(struct mqtt *m)
 {
     size_t at = 0, used = 0;
-    struct wire_packet p;
+    struct mqtt_packet p;
     enum err e = ERR_OK;
-    while (at < m->in_n && !(e = wire_read(str_make(m->in + at, m->in_n - at), &p, &used))) {
+    while (at < m->in_n && !(e = mqtt_packet_read(str_make(m->in + at, m->in_n - at), MQTT_5,
+                                                  2 * PAYLOAD_MAX_BYTES, &p, &used))) {
         take(m, &p);
         if (m->life == IDLE)
             return false;
@@ -508,7 +510,7 @@ static bool keep_alive(struct mqtt *m, uint64_t now)
         return false;
     }
     if (!m->pinged_ms && (now - m->said_ms >= soon || now - m->heard_ms >= soon)) {
-        wire_put_empty(&m->sending, WIRE_PINGREQ);
+        mqtt_put_empty(&m->sending, MQTT_PINGREQ);
         m->pinged_ms = now;
     }
     return true;
@@ -605,7 +607,7 @@ static void say_goodbye(struct mqtt *m)
     }
     if (m->life != UP)
         return;
-    wire_put_empty(&m->sending, WIRE_DISCONNECT);
+    mqtt_put_empty(&m->sending, MQTT_DISCONNECT);
     until = clock_mono_ms() + 1000;
     while (flush(m) && m->sent < m->sending.n && clock_mono_ms() < until) {
         struct pollfd p = {.fd = stream_fd(m->stream), .events = POLLOUT};
@@ -746,7 +748,7 @@ enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no
         return ERR_INVALID;
     pthread_mutex_lock(&m->lock);
     if (atomic_load(&m->up)) {
-        wire_put_subscribe(&m->out, new_id(m), f, qos, no_local);
+        mqtt_put_subscribe(&m->out, MQTT_5, new_id(m), &f, 1, qos, no_local);
         e = m->out.err;
     }
     pthread_mutex_unlock(&m->lock);
@@ -764,7 +766,10 @@ static enum err enqueue(struct mqtt *m, struct str topic, struct str payload, ui
     size_t from = b->n;
     if (hold)
         buf_put(b, "\0\0\0\0", sizeof(uint32_t));
-    wire_put_publish(b, topic, payload, qos, retain, id);
+    mqtt_put_publish(
+        b, MQTT_5,
+        &(struct mqtt_publish){
+            .topic = topic, .payload = payload, .qos = qos, .retain = retain, .id = id});
     if (b->err) { /* what stood there before is whole */
         enum err e = b->err;
         b->n = from;
@@ -790,7 +795,7 @@ static enum err enqueue(struct mqtt *m, struct str topic, struct str payload, ui
 enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
                       bool retain, int *mid)
 {
-    enum err e = wire_topic_ok(topic);
+    enum err e = mqtt_topic_ok(topic);
     size_t bytes = topic.n + payload.n;
     bool was_empty = true;
     if (payload.n > PAYLOAD_MAX_BYTES)
