@@ -14,6 +14,10 @@
  *
  * A QoS 1 message is acknowledged once the handler has returned from it.
  *
+ * greeting_note: other threads may publish as soon as we are connected, while the handler is still
+ * at its first words.  Those must reach the broker first (a Sparkplug host's birth), so they go
+ * straight to `sending`, which is written before `out`.
+ *
  * coalescing_note: below COALESCE_FROM messages a second the loop reads at once.  Above, it lets
  * COALESCE_US pass between readable and read; a Unix socket holds about 280 small packets, so more
  * would make the broker wait. */
@@ -47,6 +51,7 @@
 #define RECEIVE_MAX          500
 #define TOPIC_MAX_BYTES      65535
 #define PAYLOAD_MAX_BYTES    ((size_t)256 << 20) /* MQTT's own limit */
+#define PACKET_MAX_BYTES     ((size_t)32 << 20)  /* what we take; brokers of ours take half of it */
 #define PASSWORD_MAX_BYTES   4096
 #define IN_BYTES             ((size_t)256 << 10) /* of the read buffer; grows for larger packets */
 #define ROUND_BYTES          ((size_t)1 << 20)   /* read before looking at anything else */
@@ -84,7 +89,10 @@ struct mqtt {
     pthread_mutex_t lock;
     struct buf out, held; /* held: length (4 bytes, host order) and packet, from held_at on */
     size_t held_at;
-    unsigned quota; /* QoS 1 messages we may still send */
+    unsigned quota;      /* QoS 1 messages we may still send */
+    uint32_t packet_max; /* the largest packet the broker takes */
+    bool greeting;       /* in connected(): `greeter` goes first, see greeting_note */
+    pthread_t greeter;
     uint16_t next_id;
     size_t waiting_bytes, waiting; /* QoS 1, not acknowledged yet */
     uint32_t size_of[65536];       /* by message id: bytes + 1 of what waits */
@@ -147,6 +155,7 @@ static enum err say_hello(struct mqtt *m)
                              .username = or_none(m->o.username),
                              .keep_alive_s = (uint16_t)m->o.keepalive_s,
                              .receive_max = RECEIVE_MAX,
+                             .packet_max = PACKET_MAX_BYTES,
                              .clean = m->o.clean_start,
                              .session_expiry_s = m->o.clean_start ? 0 : m->o.session_expiry_s};
     enum err e = ERR_OK;
@@ -339,12 +348,18 @@ static void take_connack(struct mqtt *m, const struct mqtt_packet *p)
     m->keepalive_ms = 1000 * (uint64_t)(p->keep_alive_s ? p->keep_alive_s : m->o.keepalive_s);
     pthread_mutex_lock(&m->lock);
     m->quota = p->receive_max < RECEIVE_MAX ? p->receive_max : RECEIVE_MAX;
+    m->packet_max = p->packet_max;
+    m->greeting = true;
+    m->greeter = pthread_self();
     pthread_mutex_unlock(&m->lock);
     set_life(m, UP);
     log_info("mqtt.connected", KV("session", m->o.name), KV("host", m->o.host),
              KI("port", m->o.port), KI("session_present", p->session_present));
     if (m->h.connected)
         m->h.connected(m->h.ctx, m, p->session_present);
+    pthread_mutex_lock(&m->lock);
+    m->greeting = false;
+    pthread_mutex_unlock(&m->lock);
 }
 
 static void take_puback(struct mqtt *m, const struct mqtt_packet *p)
@@ -399,7 +414,7 @@ static void take(struct mqtt *m, const struct mqtt_packet *p)
             log_warn("mqtt.subscription_refused", KV("session", m->o.name), KI("code", p->reason));
         break;
     case MQTT_DISCONNECT:
-        lose(m, mqtt_reason(p->reason));
+        lose(m, p->reason ? mqtt_reason(p->reason) : "the broker said goodbye");
         break;
     default:
         break;
@@ -427,14 +442,15 @@ static bool parse(struct mqtt *m)
     struct mqtt_packet p;
     enum err e = ERR_OK;
     while (at < m->in_n && !(e = mqtt_packet_read(str_make(m->in + at, m->in_n - at), MQTT_5,
-                                                  2 * PAYLOAD_MAX_BYTES, &p, &used))) {
+                                                  PACKET_MAX_BYTES, &p, &used))) {
         take(m, &p);
         if (m->life == IDLE)
             return false;
         at += used;
     }
     if (e && e != ERR_AGAIN) {
-        lose(m, "the broker sent what is not MQTT 5");
+        lose(m, e == ERR_TOOBIG ? "the broker sent a packet that is too large"
+                                : "the broker sent what is not MQTT 5");
         return false;
     }
     m->in_n -= at;
@@ -456,7 +472,10 @@ static bool may_read(const struct mqtt *m)
 static bool read_some(struct mqtt *m, bool *more)
 {
     size_t total = 0;
-    while (may_read(m)) {
+    for (;;) {
+        m->holding = !may_read(m); /* remembered: what OpenSSL holds wakes nobody later */
+        if (m->holding)
+            break;
         size_t n = 0, room = m->in_cap - m->in_n;
         enum err e = stream_read(m->stream, m->in + m->in_n, room, &n);
         if (e == ERR_AGAIN)
@@ -524,7 +543,7 @@ static bool wait_for_events(struct mqtt *m, uint64_t until_ms, bool more)
         {.fd = stream_fd(m->stream), .events = stream_events(m->stream, m->sent < m->sending.n)},
     };
     uint64_t now = clock_mono_ms();
-    int wait = more || now >= until_ms ? 0 : (int)(until_ms - now);
+    int wait = now >= until_ms ? 0 : (int)(until_ms - now);
     bool resumed = m->holding; /* what TLS or we had read already wakes nobody */
     m->holding = !may_read(m);
     resumed &= !m->holding;
@@ -533,8 +552,9 @@ static bool wait_for_events(struct mqtt *m, uint64_t until_ms, bool more)
         wait = wait < HELD_MS ? wait : HELD_MS;
     } else {
         m->hung_up = false;
+        wait = more || resumed ? 0 : wait;
     }
-    if (poll(p, m->hung_up ? 1 : 2, resumed ? 0 : wait) <= 0)
+    if (poll(p, m->hung_up ? 1 : 2, wait) <= 0)
         return more || resumed;
     if (p[0].revents)
         clear_wake(m);
@@ -555,7 +575,8 @@ static void turn(struct mqtt *m, uint64_t *next_misc, bool *more)
     }
     uint64_t now = clock_mono_ms();
     if (now >= *next_misc) {
-        *next_misc = now + MISC_MS;
+        *next_misc = now + (m->keepalive_ms && m->keepalive_ms / 4 < MISC_MS ? m->keepalive_ms / 4
+                                                                             : MISC_MS);
         if (!keep_alive(m, now))
             return;
     }
@@ -740,6 +761,12 @@ static uint16_t new_id(struct mqtt *m)
     return m->next_id;
 }
 
+/* With the lock held: where a packet of this thread goes.  See greeting_note. */
+static struct buf *out_of(struct mqtt *m)
+{
+    return m->greeting && pthread_equal(m->greeter, pthread_self()) ? &m->sending : &m->out;
+}
+
 enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no_local)
 {
     enum err e = ERR_BROKER;
@@ -748,8 +775,9 @@ enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no
         return ERR_INVALID;
     pthread_mutex_lock(&m->lock);
     if (atomic_load(&m->up)) {
-        mqtt_put_subscribe(&m->out, MQTT_5, new_id(m), &f, 1, qos, no_local);
-        e = m->out.err;
+        struct buf *b = out_of(m);
+        mqtt_put_subscribe(b, MQTT_5, new_id(m), &f, 1, qos, no_local);
+        e = b->err;
     }
     pthread_mutex_unlock(&m->lock);
     ring(m);
@@ -757,19 +785,15 @@ enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no
 }
 
 /* With the lock held: puts one packet where it waits. */
-static enum err enqueue(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
-                        bool retain, int *mid)
+static enum err enqueue(struct mqtt *m, struct mqtt_publish *p)
 {
-    uint16_t id = qos ? new_id(m) : 0;
-    bool hold = qos && (!m->quota || m->held.n > m->held_at);
-    struct buf *b = hold ? &m->held : &m->out;
+    bool hold = p->qos && (!m->quota || m->held.n > m->held_at);
+    struct buf *b = hold ? &m->held : out_of(m);
     size_t from = b->n;
+    p->id = p->qos ? new_id(m) : 0;
     if (hold)
         buf_put(b, "\0\0\0\0", sizeof(uint32_t));
-    mqtt_put_publish(
-        b, MQTT_5,
-        &(struct mqtt_publish){
-            .topic = topic, .payload = payload, .qos = qos, .retain = retain, .id = id});
+    mqtt_put_publish(b, MQTT_5, p);
     if (b->err) { /* what stood there before is whole */
         enum err e = b->err;
         b->n = from;
@@ -779,22 +803,21 @@ static enum err enqueue(struct mqtt *m, struct str topic, struct str payload, ui
     if (hold) {
         uint32_t n = (uint32_t)(b->n - from - sizeof n);
         memcpy(b->p + from, &n, sizeof n);
-    } else if (qos) {
+    } else if (p->qos) {
         m->quota--;
     }
-    if (qos) {
-        m->size_of[id] = (uint32_t)(topic.n + payload.n) + 1;
-        m->waiting_bytes += topic.n + payload.n;
+    if (p->qos) {
+        m->size_of[p->id] = (uint32_t)(p->topic.n + p->payload.n) + 1;
+        m->waiting_bytes += p->topic.n + p->payload.n;
         m->waiting++;
     }
-    if (mid)
-        *mid = id;
     return ERR_OK;
 }
 
 enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
                       bool retain, int *mid)
 {
+    struct mqtt_publish p = {.topic = topic, .payload = payload, .qos = qos, .retain = retain};
     enum err e = mqtt_topic_ok(topic);
     size_t bytes = topic.n + payload.n;
     bool was_empty = true;
@@ -805,12 +828,16 @@ enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint
     pthread_mutex_lock(&m->lock);
     if (!atomic_load(&m->up)) {
         e = ERR_BROKER;
+    } else if (mqtt_publish_bytes(MQTT_5, &p) > m->packet_max) {
+        e = ERR_TOOBIG;
     } else if (m->waiting >= WAITING_MAX_MESSAGES ||
                (qos ? m->waiting_bytes : m->out.n) + bytes > WAITING_MAX_BYTES) {
         e = ERR_FULL;
     } else {
         was_empty = !m->out.n;
-        e = enqueue(m, topic, payload, qos, retain, mid);
+        e = enqueue(m, &p);
+        if (!e && mid)
+            *mid = p.id; /* before its acknowledgement can come */
     }
     pthread_mutex_unlock(&m->lock);
     if (!e && was_empty)

@@ -33,7 +33,8 @@ struct mqtt_handler {
     void *ctx;
     /* Before each CONNECT: fill will topic and payload (leave topic empty for none). */
     void (*will)(void *ctx, struct buf *topic, struct buf *payload, uint8_t *qos, bool *retain);
-    /* Connected: subscribe and publish from here. */
+    /* Connected: subscribe and publish from here; that reaches the broker before whatever other
+     * threads publish meanwhile. */
     void (*connected)(void *ctx, struct mqtt *m, bool session_present);
     void (*disconnected)(void *ctx, struct mqtt *m, const char *why);
     void (*message)(void *ctx, struct mqtt *m, const struct mqtt_message *msg);
@@ -61,7 +62,8 @@ void mqtt_free(struct mqtt *m);
 MUST_CHECK enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no_local);
 /* mqtt_publish queues a message; any thread, never blocks on the network.  *mid (may be NULL)
  * names it in `acked`.  ERR_BROKER: not connected (nothing is kept), ERR_FULL: too much waits
- * (more than 64 MiB, or 20000 messages of QoS 1); ERR_INVALID, ERR_UTF8, ERR_TOOBIG. */
+ * (more than 64 MiB, or 20000 messages of QoS 1); ERR_TOOBIG: more than this broker takes;
+ * ERR_INVALID, ERR_UTF8. */
 MUST_CHECK enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
                                  bool retain, int *mid);
 bool mqtt_is_up(const struct mqtt *m);

@@ -28,6 +28,7 @@ struct seen {
     char last_topic[64], last_payload[64];
     bool in_order;
     _Atomic bool hold;     /* leave what comes in the socket */
+    bool blink, blinked;   /* after each message, refuse to read once */
     int keepalive_s;       /* 0: 20 */
     const char *subscribe; /* when connected */
     bool no_local;
@@ -85,6 +86,7 @@ static void on_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg
     if (strncmp(s->last_payload, "#", 1) == 0 && atoll(s->last_payload + 1) != s->messages)
         s->in_order = false;
     s->messages++;
+    s->blinked = s->blink;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
 }
@@ -112,8 +114,10 @@ static void on_drained(void *ctx, struct mqtt *m)
 
 static bool on_may_read(void *ctx)
 {
-    const struct seen *s = ctx;
-    return !s->hold;
+    struct seen *s = ctx;
+    bool blinks = s->blinked;
+    s->blinked = false;
+    return !s->hold && !blinks;
 }
 
 static void wait_until(struct seen *s, const int *counter, int at_least)
@@ -415,6 +419,22 @@ static void tls_with_a_client_certificate_works_also_for_large_messages(void **s
     mqtt_stop(m, 0);
 }
 
+/* What OpenSSL has read already makes no socket readable. */
+static void a_pause_too_short_to_be_waited_for_leaves_nothing_behind_in_tls(void **state)
+{
+    (void)state;
+    struct seen s;
+    seen_init(&s);
+    s.subscribe = "blink";
+    s.blink = true;
+    struct mqtt *m = start_tls(&s, "ca.crt");
+    wait_until(&s, &s.connected, 1);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(mqtt_publish(m, text("blink"), text("x"), 0, false, NULL), ERR_OK);
+    wait_until(&s, &s.messages, 200);
+    mqtt_stop(m, 0);
+}
+
 static void a_broker_of_another_ca_is_not_trusted(void **state)
 {
     (void)state;
@@ -525,6 +545,7 @@ int main(void)
         cmocka_unit_test(too_much_waiting_is_refused),
         cmocka_unit_test(bad_topics_are_refused),
         cmocka_unit_test(tls_with_a_client_certificate_works_also_for_large_messages),
+        cmocka_unit_test(a_pause_too_short_to_be_waited_for_leaves_nothing_behind_in_tls),
         cmocka_unit_test(a_broker_of_another_ca_is_not_trusted),
         cmocka_unit_test(socket_numbers_above_1024_connect),
     };

@@ -1,0 +1,502 @@
+/* test_mqtt_script.c - a broker session against a broker that says what the test wants it to say,
+ * also what no real one would.  The test's thread is the broker; the session has its own. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "fixture/process.h"
+#include "port/mqtt.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PATIENCE_MS 15000
+
+/* ---- the broker's side ---- */
+
+struct script {
+    int listener, port, fd;
+};
+
+/* One packet of the client. */
+struct heard {
+    uint8_t first;
+    size_t n;
+    char body[70000];
+};
+
+static void listen_somewhere(struct script *b)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof a;
+    b->fd = -1;
+    b->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(b->listener >= 0);
+    assert_int_equal(bind(b->listener, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(b->listener, 8), 0);
+    assert_int_equal(getsockname(b->listener, (struct sockaddr *)&a, &size), 0);
+    b->port = ntohs(a.sin_port);
+}
+
+static void wait_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, PATIENCE_MS) != 1)
+        fail_msg("the client says nothing");
+}
+
+static void take_exactly(struct script *b, void *to, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        wait_readable(b->fd);
+        ssize_t got = recv(b->fd, (char *)to + at, n - at, 0);
+        if (got <= 0)
+            fail_msg("the client hung up");
+        at += (size_t)got;
+    }
+}
+
+static void hear(struct script *b, struct heard *h)
+{
+    uint8_t byte = 0x80;
+    take_exactly(b, &h->first, 1);
+    h->n = 0;
+    for (unsigned shift = 0; byte & 0x80; shift += 7) {
+        take_exactly(b, &byte, 1);
+        h->n |= (size_t)(byte & 0x7f) << shift;
+    }
+    assert_true(h->n <= sizeof h->body);
+    take_exactly(b, h->body, h->n);
+}
+
+static void say(struct script *b, const char *hex)
+{
+    char bytes[256];
+    size_t n = 0;
+    assert_true(strlen(hex) / 2 <= sizeof bytes);
+    assert_int_equal(str_from_hex(str_of(hex), (uint8_t *)bytes, &n), ERR_OK);
+    assert_int_equal(send(b->fd, bytes, n, MSG_NOSIGNAL), n);
+}
+
+/* Accepts the client (anew) and reads its CONNECT. */
+static void welcome(struct script *b, struct heard *h)
+{
+    if (b->fd >= 0)
+        close(b->fd);
+    wait_readable(b->listener);
+    b->fd = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(b->fd >= 0);
+    hear(b, h);
+    assert_int_equal(h->first, 0x10);
+}
+
+/* ---- the client's side ---- */
+
+struct seen {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int connected, disconnected, messages, acks;
+    char why[100], last_payload[32];
+    int last_reason;
+    size_t bytes; /* since the last drained() */
+    const char *birth;
+    struct mqtt *self; /* for who publishes while connected() runs */
+    atomic_int may_read_calls;
+    _Atomic bool hold, hold_after_much;
+};
+
+static void *publish_from_elsewhere(void *arg)
+{
+    struct seen *s = arg;
+    assert_int_equal(mqtt_publish(s->self, str_of("t"), str_of("other"), 1, false, NULL), ERR_OK);
+    return NULL;
+}
+
+static void on_connected(void *ctx, struct mqtt *m, bool session_present)
+{
+    struct seen *s = ctx;
+    pthread_t other;
+    (void)session_present;
+    if (s->birth) {
+        s->self = m;
+        assert_int_equal(pthread_create(&other, NULL, publish_from_elsewhere, s), 0);
+        pthread_join(other, NULL);
+        assert_int_equal(mqtt_subscribe(m, "f", 1, false), ERR_OK);
+        assert_int_equal(mqtt_publish(m, str_of("t"), str_of(s->birth), 1, true, NULL), ERR_OK);
+    }
+    pthread_mutex_lock(&s->lock);
+    s->connected++;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_disconnected(void *ctx, struct mqtt *m, const char *why)
+{
+    struct seen *s = ctx;
+    (void)m;
+    pthread_mutex_lock(&s->lock);
+    s->disconnected++;
+    snprintf(s->why, sizeof s->why, "%s", why);
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg)
+{
+    struct seen *s = ctx;
+    (void)m;
+    s->bytes += msg->payload.n;
+    pthread_mutex_lock(&s->lock);
+    s->messages++;
+    if (msg->payload.n < sizeof s->last_payload)
+        snprintf(s->last_payload, sizeof s->last_payload, "%.*s", STR_ARG(msg->payload));
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_acked(void *ctx, struct mqtt *m, int mid, int reason)
+{
+    struct seen *s = ctx;
+    (void)m;
+    (void)mid;
+    pthread_mutex_lock(&s->lock);
+    s->acks++;
+    s->last_reason = reason;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_drained(void *ctx, struct mqtt *m)
+{
+    struct seen *s = ctx;
+    (void)m;
+    if (s->hold_after_much && s->bytes > 900000)
+        s->hold = true;
+    s->bytes = 0;
+}
+
+static bool on_may_read(void *ctx)
+{
+    struct seen *s = ctx;
+    s->may_read_calls++;
+    return !s->hold;
+}
+
+static void wait_until(struct seen *s, const int *counter, int at_least)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_MS / 1000;
+    pthread_mutex_lock(&s->lock);
+    while (*counter < at_least)
+        if (pthread_cond_timedwait(&s->changed, &s->lock, &until))
+            break;
+    int have = *counter;
+    pthread_mutex_unlock(&s->lock);
+    if (have < at_least)
+        fail_msg("waited for %d, have %d", at_least, have);
+}
+
+static struct mqtt *start_with(struct seen *s, struct script *b, const char *birth)
+{
+    struct mqtt *m = NULL;
+    *s = (struct seen){.last_reason = -1, .birth = birth};
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    listen_somewhere(b);
+    const struct mqtt_options o = {.name = "script",
+                                   .host = "127.0.0.1",
+                                   .port = b->port,
+                                   .client_id = "script",
+                                   .keepalive_s = 20,
+                                   .clean_start = true};
+    const struct mqtt_handler h = {.ctx = s,
+                                   .connected = on_connected,
+                                   .disconnected = on_disconnected,
+                                   .message = on_message,
+                                   .acked = on_acked,
+                                   .drained = on_drained,
+                                   .may_read = on_may_read};
+    assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
+    return m;
+}
+
+static struct mqtt *start(struct seen *s, struct script *b)
+{
+    return start_with(s, b, NULL);
+}
+
+static void stop(struct mqtt *m, struct script *b)
+{
+    mqtt_stop(m, 0);
+    close(b->listener);
+    if (b->fd >= 0)
+        close(b->fd);
+}
+
+/* ---- stories ---- */
+
+static void what_a_new_connection_says_first_is_what_the_handler_says(void **state)
+{
+    (void)state;
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    struct mqtt *m = start_with(&s, &b, "birth");
+    welcome(&b, &h);
+    say(&b, "2003000000");
+    hear(&b, &h);
+    assert_int_equal(h.first, 0x82);
+    hear(&b, &h);
+    assert_int_equal(h.first, 0x33);
+    assert_memory_equal(h.body + h.n - 5, "birth", 5);
+    hear(&b, &h);
+    assert_memory_equal(h.body + h.n - 5, "other", 5);
+    stop(m, &b);
+}
+
+static void more_than_the_broker_takes_is_refused_and_the_session_lives(void **state)
+{
+    (void)state;
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    char payload[100] = "";
+    struct mqtt *m = start(&s, &b);
+    welcome(&b, &h);
+    say(&b, "20080000052700000040"); /* at most 64 bytes */
+    wait_until(&s, &s.connected, 1);
+    /* 2 of head, 2 + 1 of topic, 2 of id, 1 of properties */
+    assert_int_equal(mqtt_publish(m, str_of("t"), str_make(payload, 57), 1, false, NULL),
+                     ERR_TOOBIG);
+    assert_int_equal(mqtt_publish(m, str_of("t"), str_make(payload, 56), 1, false, NULL), ERR_OK);
+    hear(&b, &h);
+    assert_int_equal(h.n, 62);
+    stop(m, &b);
+}
+
+static void a_packet_beyond_what_was_announced_ends_the_connection_at_once(void **state)
+{
+    (void)state;
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    static const char announced[] = {0x27, 2, 0, 0, 0};
+    struct mqtt *m = start(&s, &b);
+    welcome(&b, &h);
+    assert_non_null(memmem(h.body, h.n, announced, sizeof announced));
+    say(&b, "2003000000"
+            "30ffffff7f"
+            "000174"); /* 256 MiB are to come */
+    wait_until(&s, &s.disconnected, 1);
+    assert_string_equal(s.why, "the broker sent a packet that is too large");
+    welcome(&b, &h); /* and it tries again */
+    stop(m, &b);
+}
+
+static void out_of_turn_and_garbage_end_the_connection(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hex, *why; /* NULL: before it was up, nobody is told */
+    } rows[] = {
+        {"30040001740020030000", NULL}, /* PUBLISH before CONNACK */
+        {"2003008700", NULL},           /* not authorized */
+        {"15030300020228", NULL},       /* what a TLS server answers */
+        {"2003000000"
+         "2003000000",
+         "the broker said something out of turn"},
+        {"2003000000"
+         "c000",
+         "the broker sent what is not MQTT 5"},
+        {"2003000000"
+         "3406000174000100",
+         "the broker sent what is not MQTT 5"}, /* QoS 2 */
+        {"2003000000"
+         "e0018e",
+         "session taken over"},
+        {"2003000000"
+         "e000",
+         "the broker said goodbye"},
+    };
+    static struct heard h;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct script b;
+        struct seen s;
+        struct mqtt *m = start(&s, &b);
+        welcome(&b, &h);
+        say(&b, rows[i].hex);
+        if (rows[i].why)
+            wait_until(&s, &s.disconnected, 1);
+        welcome(&b, &h); /* it tries again */
+        assert_string_equal(s.why, rows[i].why ? rows[i].why : "");
+        assert_int_equal(s.messages, 0);
+        stop(m, &b);
+    }
+}
+
+static void a_broker_that_falls_silent_is_given_up(void **state)
+{
+    (void)state;
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    struct mqtt *m = start(&s, &b);
+    welcome(&b, &h);
+    say(&b, "2006000003130001"); /* the broker wants to hear us every second */
+    for (int i = 0; i < 2; i++) {
+        uint64_t from = clock_mono_ms();
+        hear(&b, &h);
+        assert_int_equal(h.first, 0xc0);
+        assert_true(clock_mono_ms() - from >= 400);
+        if (!i)
+            say(&b, "d000");
+    }
+    assert_int_equal(s.disconnected, 0);
+    wait_until(&s, &s.disconnected, 1);
+    assert_string_equal(s.why, "the broker does not answer");
+    stop(m, &b);
+}
+
+static uint16_t id_of(const struct heard *h)
+{
+    return (uint16_t)((uint8_t)h->body[3] << 8 | (uint8_t)h->body[4]); /* behind the topic "t" */
+}
+
+static void no_more_is_under_way_than_the_broker_wants(void **state)
+{
+    (void)state;
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    struct mqtt *m = start(&s, &b);
+    welcome(&b, &h);
+    say(&b, "2006000003210002"); /* receive maximum 2 */
+    wait_until(&s, &s.connected, 1);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(mqtt_publish(m, str_of("t"), str_of("x"), 1, false, NULL), ERR_OK);
+    assert_int_equal(mqtt_publish(m, str_of("q"), str_of("x"), 0, false, NULL), ERR_OK);
+    hear(&b, &h);
+    uint16_t first = id_of(&h);
+    hear(&b, &h);
+    uint16_t second = id_of(&h);
+    assert_int_not_equal(first, second);
+    hear(&b, &h);
+    assert_int_equal(h.first, 0x30); /* QoS 0 does not count */
+    char ack[32];
+    snprintf(ack, sizeof ack, "4003%04x97", first); /* quota exceeded */
+    say(&b, ack);
+    wait_until(&s, &s.acks, 1);
+    assert_int_equal(s.last_reason, 0x97);
+    hear(&b, &h);
+    assert_int_equal(h.first, 0x32);
+    assert_true(id_of(&h) != first && id_of(&h) != second);
+    say(&b, ack); /* once more: nobody waits for it, and it makes no room */
+    snprintf(ack, sizeof ack, "4002%04x", second);
+    say(&b, ack);
+    wait_until(&s, &s.acks, 2);
+    hear(&b, &h);
+    assert_int_equal(h.first, 0x32);
+    assert_int_equal(s.disconnected, 0);
+    stop(m, &b);
+}
+
+static void bytes_that_come_one_by_one_make_a_message(void **state)
+{
+    (void)state;
+    static const char *const bytes[] = {"32", "08", "00", "01", "74", "00",
+                                        "07", "00", "68", "69", "30", "04"};
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    struct mqtt *m = start(&s, &b);
+    welcome(&b, &h);
+    say(&b, "2003000000");
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        say(&b, bytes[i]);
+        process_sleep_ms(5);
+    }
+    wait_until(&s, &s.messages, 1);
+    assert_string_equal(s.last_payload, "hi");
+    hear(&b, &h);
+    assert_int_equal(h.first, 0x40);
+    assert_memory_equal(h.body, "\0\7", 2);
+    assert_int_equal(s.disconnected, 0);
+    stop(m, &b);
+}
+
+/* Sends until the client holds; what it has not read fills the socket. */
+static void flood_until_it_holds(struct script *b, struct seen *s)
+{
+    static char packets[1004 * 256];
+    for (size_t i = 0; i < sizeof packets; i += 1004)
+        memcpy(packets + i, "\x30\xe9\x07\x00\x01t\x00", 7); /* 3 + 1001 bytes */
+    for (uint64_t until = clock_mono_ms() + PATIENCE_MS; !s->hold && clock_mono_ms() < until;)
+        for (size_t at = 0; at < sizeof packets && !s->hold;) {
+            ssize_t n = send(b->fd, packets + at, sizeof packets - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+            at += n > 0 ? (size_t)n : 0;
+        }
+}
+
+static void a_flood_that_is_held_costs_nothing(void **state)
+{
+    (void)state;
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    struct mqtt *m = start(&s, &b);
+    s.hold_after_much = true;
+    welcome(&b, &h);
+    say(&b, "2003000000");
+    wait_until(&s, &s.connected, 1);
+    flood_until_it_holds(&b, &s);
+    assert_true(s.hold);
+    process_sleep_ms(100);
+    s.may_read_calls = 0;
+    process_sleep_ms(500);
+    assert_in_range(s.may_read_calls, 1, 40); /* every 50 ms, not as fast as it can */
+    s.hold_after_much = false;
+    int before = s.messages;
+    s.hold = false;
+    wait_until(&s, &s.messages, before + 1);
+    stop(m, &b);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    mqtt_lib_init();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mqtt_lib_fini();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_new_connection_says_first_is_what_the_handler_says),
+        cmocka_unit_test(more_than_the_broker_takes_is_refused_and_the_session_lives),
+        cmocka_unit_test(a_packet_beyond_what_was_announced_ends_the_connection_at_once),
+        cmocka_unit_test(out_of_turn_and_garbage_end_the_connection),
+        cmocka_unit_test(a_broker_that_falls_silent_is_given_up),
+        cmocka_unit_test(no_more_is_under_way_than_the_broker_wants),
+        cmocka_unit_test(bytes_that_come_one_by_one_make_a_message),
+        cmocka_unit_test(a_flood_that_is_held_costs_nothing),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
