@@ -227,6 +227,7 @@ static void resources(struct device *d, struct json_out *j)
         put_text(j, "type", point_datatype(&p));
         put_time(j, "at", p.res->at_ms);
         put_text(j, "source", lw_source_word((enum lw_source)p.res->source));
+        put_text(j, "quality", point_quality(&p));
         put_bool(j, "observed", d->lw && lw_client_observes(d->lw, resource_path(p.res)));
         json_close(j);
     }

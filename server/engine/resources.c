@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define RESOURCES_MAX 2000 /* of a device: each is a series for ever */
+
 struct lw_path resource_path(const struct resource *r)
 {
     uint16_t id[4];
@@ -202,16 +204,19 @@ static struct resource *resource_get(struct device *d, const struct lw_entry *e,
     return r;
 }
 
-static void take(struct device *d, const struct lw_entry *e, enum lw_source source,
+/* False: the device has as many resources as one may have, and this would be another. */
+static bool take(struct device *d, const struct lw_entry *e, enum lw_source source,
                  struct series_news *news)
 {
     struct shard *s = d->shard;
     uint8_t quality;
     if (e->path.n < 3 || e->value.type == LW_NONE)
-        return;
+        return true;
+    if (d->n_resources >= RESOURCES_MAX && !find(d, lw_path_key(e->path)))
+        return false;
     struct resource *r = resource_get(d, e, news);
     if (!r)
-        return;
+        return true;
     int64_t at = acquired_at(e, s->now.utc_ms, &quality);
     points_check_clock(d, quality != SPB_Q_BAD_TIME);
     if (s->drained && !e->time_ms) /* said while we were away: nobody knows when */
@@ -222,26 +227,32 @@ static void take(struct device *d, const struct lw_entry *e, enum lw_source sour
     if (source != LW_SRC_WRITE) /* our own word proves nothing */
         commands_see_lwm2m(d, e);
     if (!newer || !keep_value(d, r, &e->value))
-        return;
+        return true;
     r->at_ms = at;
     r->source = (uint8_t)source;
     r->quality = quality;
     r->marks |= MARK_LIVE | MARK_STORE;
     points_touched(d);
     learn_identity(d, e->path, &e->value);
+    return true;
 }
 
 void resources_take(struct device *d, const struct lw_entries *values, enum lw_source source)
 {
     struct series_news news;
     bool errors = false;
+    size_t refused = 0;
     series_news_begin(&news, d);
     for (size_t i = 0; i < values->n; i++) {
-        take(d, &values->v[i], source, &news);
+        refused += !take(d, &values->v[i], source, &news);
         errors |= values->v[i].path.n >= 3 && values->v[i].path.id[0] == 3 &&
                   values->v[i].path.id[2] == 11;
     }
     series_news_end(&news);
+    if (refused) {
+        metric_add(d->shard->engine->metrics, M_SAMPLES_REFUSED, (int64_t)refused);
+        bad_input(d->shard, d, ERR_TOOBIG, "Values of more than 2000 resources were refused");
+    }
     if (errors) {
         resources_collect_errors(d);
         points_fault(d);

@@ -53,6 +53,7 @@ function resources(name, temp) {
     type,
     at: iso(Date.now() - 40_000),
     source: 'registration',
+    quality: 'good',
     observed: path === '/3303/0/5700',
   }));
 }

@@ -126,6 +126,7 @@ export interface Resource {
   type: string | null;
   at: string | null;
   source: 'registration' | 'read' | 'notify' | 'send' | 'write';
+  quality: Quality;
   observed: boolean;
 }
 

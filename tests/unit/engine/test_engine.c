@@ -697,6 +697,32 @@ static bool counted(struct fixture *f, enum metric metric, int64_t n)
     return metric_get(f->metrics, metric) >= n;
 }
 
+static void a_device_has_so_many_resources_and_no_more(void **state)
+{
+    struct fixture f;
+    struct buf b;
+    (void)state;
+    start(&f);
+    register_device();
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg"));
+    for (int part = 0; part < 3; part++) { /* 3 x 1,000 besides the two of the registration */
+        buf_init(&b, 1 << 20);
+        buf_puts(&b, "{\"values\":[");
+        for (int i = 0; i < 1000; i++)
+            buf_printf(&b, "%s{\"path\":\"/3303/%d/5700\",\"value\":1.5}", i ? "," : "",
+                       part * 1000 + i);
+        buf_puts(&b, "]}");
+        world_say(&world.lw, "lwm2m/dev-1/send", buf_text(&b), false);
+        buf_fini(&b);
+    }
+    assert_non_null(world_wait(STORED, "more than 2000 resources"));
+    assert_true(shows(&f, "dev-1", "\"resources\":2000}"));
+    assert_int_equal(metric_get(f.metrics, M_SAMPLES_REFUSED), 1002);
+    assert_int_equal(metric_get(f.metrics, M_BAD_TOOBIG), 2);
+    assert_true(shows(&f, "dev-1", "\"quality\":\"good\",\"observed\":"));
+    stop(&f);
+}
+
 /* ---- samples that can be stored nowhere ---- */
 
 /* NBIRTH, then NDATA number `seq`, of edge node dev-1 with one metric T. */
@@ -941,6 +967,7 @@ int main(void)
         cmocka_unit_test(drained_and_retained_messages_do_not_make_a_device_look_alive),
         cmocka_unit_test(a_puback_without_a_listener_ends_the_command_at_once),
         cmocka_unit_test(unknown_senders_are_told_so),
+        cmocka_unit_test(a_device_has_so_many_resources_and_no_more),
         cmocka_unit_test(without_room_telemetry_waits_unread_and_everything_else_goes_on),
         cmocka_unit_test(before_the_broker_is_full_samples_are_refused_and_counted_per_device),
         cmocka_unit_test(what_the_broker_says_of_itself_is_counted_from_either_session),

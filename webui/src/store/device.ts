@@ -80,7 +80,7 @@ function set_cell(
 }
 
 function take_detail(d: DeviceDetail): void {
-  for (const r of d.resources ?? []) set_cell(r.series, r.value, null, time_ms(r.at));
+  for (const r of d.resources ?? []) set_cell(r.series, r.value, r.quality ?? null, time_ms(r.at));
   for (const m of d.metrics ?? []) {
     const c = cell(m.series);
     c.value = { value: m.value, quality: m.quality, at_ms: time_ms(m.at) };

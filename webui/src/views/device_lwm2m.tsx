@@ -21,7 +21,7 @@ import {
   type_of,
 } from '../tree';
 import type { CommandRequest, DeviceDetail, Lwm2mStrand, Observation, Resource } from '../types';
-import { Act, Age, Fact, Find, Quiet } from '../ui/bits';
+import { Act, Age, Fact, Find, QualityMark, Quiet } from '../ui/bits';
 import { ActionNote, action_note } from '../ui/command';
 import { Confirm } from '../ui/dialog';
 import { IconChart, IconChevron } from '../ui/icons';
@@ -92,6 +92,7 @@ function CellValue({ row, entry }: { row: ResourceRow; entry: Resource }) {
       {index !== undefined && <span class="unit">{index}: </span>}
       {text}
       {unit && <span class="unit"> {unit}</span>}
+      <QualityMark quality={c.quality} />
     </span>
   );
 }
