@@ -376,7 +376,7 @@ static void bad_topics_are_refused(void **state)
     mqtt_stop(m, 0);
 }
 
-static struct mqtt *start_tls(struct seen *s, const char *ca)
+static struct mqtt *start_tls_at(struct seen *s, const char *host, const char *ca)
 {
     char ca_file[160], cert[160], key[160];
     struct mqtt *m = NULL;
@@ -384,7 +384,7 @@ static struct mqtt *start_tls(struct seen *s, const char *ca)
     snprintf(cert, sizeof cert, "%s/braid-lw.crt", broker.tls);
     snprintf(key, sizeof key, "%s/braid-lw.key", broker.tls);
     const struct mqtt_options o = {.name = "tls",
-                                   .host = "127.0.0.1",
+                                   .host = host,
                                    .port = broker.tls_port,
                                    .client_id = "braid-lw",
                                    .username = "braid-lw",
@@ -397,6 +397,11 @@ static struct mqtt *start_tls(struct seen *s, const char *ca)
                                    on_message, on_acked, on_drained,   on_may_read};
     assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
     return m;
+}
+
+static struct mqtt *start_tls(struct seen *s, const char *ca)
+{
+    return start_tls_at(s, "127.0.0.1", ca);
 }
 
 static void tls_with_a_client_certificate_works_also_for_large_messages(void **state)
@@ -445,6 +450,25 @@ static void a_broker_of_another_ca_is_not_trusted(void **state)
     assert_int_equal(s.connected, 0);
     assert_false(mqtt_is_up(m));
     mqtt_stop(m, 0);
+}
+
+/* The same broker under names that lead to it, too, but are not in its certificate. */
+static void a_certificate_for_another_name_is_not_trusted(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"0.0.0.0", "127.1"};
+    struct seen s[2];
+    struct mqtt *m[2];
+    for (int i = 0; i < 2; i++) {
+        seen_init(&s[i]);
+        m[i] = start_tls_at(&s[i], hosts[i], "ca.crt");
+    }
+    process_sleep_ms(700);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(s[i].connected, 0);
+        assert_false(mqtt_is_up(m[i]));
+        mqtt_stop(m[i], 0);
+    }
 }
 
 static void socket_numbers_above_1024_connect(void **state)
@@ -547,6 +571,7 @@ int main(void)
         cmocka_unit_test(tls_with_a_client_certificate_works_also_for_large_messages),
         cmocka_unit_test(a_pause_too_short_to_be_waited_for_leaves_nothing_behind_in_tls),
         cmocka_unit_test(a_broker_of_another_ca_is_not_trusted),
+        cmocka_unit_test(a_certificate_for_another_name_is_not_trusted),
         cmocka_unit_test(socket_numbers_above_1024_connect),
     };
     return cmocka_run_group_tests(tests, start_broker, remove_broker);
