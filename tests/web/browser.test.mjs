@@ -277,6 +277,18 @@ test('the chart draws several values over the chosen span', async (t) => {
   await page.waitForFunction(() => document.querySelectorAll('.legend-item').length === 2);
   await page.getByRole('button', { name: '24 h' }).click();
   await page.getByRole('img', { name: /Chart of 2 values.*last 24 h/ }).waitFor();
+  await page.getByRole('button', { name: '90 d' }).click();
+  await page.getByRole('img', { name: /Chart of 2 values.*last 90 d/ }).waitFor();
+  const file = new URL(await page.getByRole('link', { name: 'CSV' }).evaluate((a) => {
+    a.addEventListener('click', (e) => e.preventDefault());
+    a.click();
+    return a.href;
+  }));
+  assert.match(file.pathname, /^\/api\/v1\/devices\/[^/]+\/export$/);
+  assert.equal(file.searchParams.getAll('series').length, 2);
+  assert.equal(Date.parse(file.searchParams.get('to')) - Date.parse(file.searchParams.get('from')), 90 * 86400000);
+  await page.getByRole('button', { name: '24 h' }).click();
+  await page.getByRole('img', { name: /Chart of 2 values.*last 24 h/ }).waitFor();
   assert.deepEqual(page.complaints, []);
 });
 

@@ -49,7 +49,7 @@ export function points_push(points: Point[], bucket_ms: number, ts: number, v: n
       n,
     ];
   } else {
-    // Buckets count from the start of the span, not from the epoch.
+    // The grid of buckets is the one the history has.
     const base = last ? last[0] : ts;
     const start = bucket_ms > 0 ? base + Math.floor((ts - base) / bucket_ms) * bucket_ms : ts;
     points.push([Math.max(start, last ? last[0] + 1 : start), v, v, v, 1]);

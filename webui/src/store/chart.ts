@@ -25,6 +25,8 @@ export const RANGES = [
   { key: '15m', label: '15 min', ms: 900_000 },
   { key: '1h', label: '1 h', ms: 3_600_000 },
   { key: '24h', label: '24 h', ms: 86_400_000 },
+  { key: '7d', label: '7 d', ms: 604_800_000 },
+  { key: '90d', label: '90 d', ms: 7_776_000_000 },
 ] as const;
 export type Range = (typeof RANGES)[number];
 export const DRAWN_MAX = 6;
@@ -125,6 +127,15 @@ export function chart_range_set(range: Range): void {
   chart_range.value = range;
   chart_drawn.value = chart_drawn.peek().map((d) => ({ ...d, points: [], loading: true }));
   for (const d of chart_drawn.peek()) void load(d.series);
+}
+
+/** chart_href: all samples of what is drawn, over the span that is drawn, as a file. */
+export function chart_href(): string | null {
+  const series = chart_drawn.value.map((d) => d.series);
+  const to = server_now();
+  return endpoint && series.length
+    ? api.export_href(endpoint, series, to - chart_range.value.ms, to)
+    : null;
 }
 
 /** chart_tail adds a live value to a drawn series. */

@@ -2,10 +2,11 @@
 
 import { useState } from 'preact/hooks';
 import type uPlot from 'uplot';
-import { clock_text, number_text, unit_text, value_number } from '../format';
+import { clock_text, date_time_text, number_text, unit_text, value_number } from '../format';
 import {
   chart_choices,
   chart_drawn,
+  chart_href,
   chart_range,
   chart_range_set,
   chart_toggle,
@@ -97,7 +98,7 @@ export function DeviceChart() {
           ))}
         </ul>
         <div class="chart-tools">
-          <span class="muted hover-time">{hover ? clock_text(hover.at_ms) : ''}</span>
+          <span class="muted hover-time">{hover ? (chart_range.value.ms > 86_400_000 ? date_time_text : clock_text)(hover.at_ms) : ''}</span>
           {rest.length > 0 && drawn.length < DRAWN_MAX && (
             <select
               aria-label="Add a value to the chart"
@@ -111,6 +112,19 @@ export function DeviceChart() {
               <Choices name="LwM2M" of={rest.filter((c) => c.series.startsWith('lwm2m:'))} />
               <Choices name="Sparkplug" of={rest.filter((c) => c.series.startsWith('spb:'))} />
             </select>
+          )}
+          {drawn.length > 0 && (
+            <a
+              class="muted"
+              href="#"
+              download
+              title="All samples of this span as a file (CSV)"
+              onClick={(e) => {
+                e.currentTarget.href = chart_href() ?? '#'; // the span ends now, not when it was drawn
+              }}
+            >
+              CSV
+            </a>
           )}
           <div class="segments" role="group" aria-label="Span">
             {RANGES.map((r) => (
