@@ -93,10 +93,12 @@ static const char *const sql[STORE_STMT_COUNT] = {
         "json_to_recordset($2::json) AS r(i integer, s text, k text, d text, u text) "
         "WHERE d.id = $1::bigint "
         "ON CONFLICT (id) DO UPDATE SET datatype = excluded.datatype, unit = excluded.unit",
+    /* a look-up per row: a join planned while the tables are empty would read them whole later */
     [ST_LATEST_MANY] =
         "INSERT INTO series_latest (series_id, at, value, quality, source) "
-        "SELECT s.id, at_ms(r.t), r.v, r.q, coalesce(r.o, '') FROM json_to_recordset($1::json) "
-        "AS r(i integer, t bigint, v json, q text, o text) JOIN series s ON s.id = r.i "
+        "SELECT x.id, at_ms(x.t), x.v, x.q, coalesce(x.o, '') FROM (SELECT r.t, r.v, r.q, r.o, "
+        "(SELECT s.id FROM series s WHERE s.id = r.i) AS id FROM json_to_recordset($1::json) "
+        "AS r(i integer, t bigint, v json, q text, o text) OFFSET 0) x WHERE x.id IS NOT NULL "
         "ON CONFLICT (series_id) DO UPDATE SET at = excluded.at, "
         "value = excluded.value, quality = excluded.quality, source = excluded.source",
     [ST_TIMELINE_PUT] =
