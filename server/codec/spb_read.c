@@ -20,7 +20,8 @@ struct walk {
 
 static struct walk walk_over(struct str bytes)
 {
-    return (struct walk){(const uint8_t *)bytes.p, (const uint8_t *)bytes.p + bytes.n, ERR_OK};
+    const uint8_t *p = (const uint8_t *)(bytes.n ? bytes.p : "");
+    return (struct walk){p, p + bytes.n, ERR_OK};
 }
 
 static void fail(struct walk *w, enum err e)
