@@ -238,13 +238,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
-    struct words words;
+    struct words shared;
     struct world w = {.now = {1000, 1700000000000}};
     w.sink = (struct lw_client_sink){on_send,   on_registration, on_values,
                                      on_answer, on_observation,  on_anomaly};
     arena_init(&w.scratch, 8192, 8 << 20);
-    words_init(&words, 1);
-    w.c = lw_client_new(model, &words, &w.sink, &w, 7);
+    words_init(&shared, 1);
+    w.c = lw_client_new(model, &shared, &w.sink, &w, 7);
     if (w.c) {
         uplink(&w, LW_DIALECT_JSON, "reg", str_of(bodies[byte(&in) % 3]));
         while (in.n)
@@ -252,8 +252,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(w.asked == w.answered + w.dropped + waiting(w.c));
     }
     lw_client_free(w.c);
-    assert(!words.by_text.n);
-    words_fini(&words);
+    assert(!shared.by_text.n);
+    words_fini(&shared);
     arena_fini(&w.scratch);
     return 0;
 }
