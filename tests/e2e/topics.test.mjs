@@ -71,8 +71,13 @@ withStack('topics', { server: false }, (stack) => {
     for (const key of ['max_queued_bytes', 'memory_limit', 'persistent_client_expiration']) assert.ok(value(key), key);
     assert.ok(Number(value('autosave_interval')) <= 10);
     const listeners = conf.split(/^listener /m).slice(1);
-    assert.equal(listeners.length, 4);
+    assert.equal(listeners.length, 5);
     for (const listener of listeners) {
+      if (/^0 \//.test(listener)) { // the server's own, in a folder that only the broker's user may enter
+        assert.equal(fs.statSync(path.dirname(listener.match(/^0 (.*)$/m)[1])).mode & 0o777, 0o700);
+        assert.match(listener, /^acl_file .*broker\.sync\/acl$/m);
+        continue;
+      }
       const isConsole = /^allow_anonymous true$/m.test(listener);
       if (isConsole) assert.match(listener, /^\d+ 127\.0\.0\.1\n/);
       else assert.match(listener, /^use_username_as_clientid true$/m);

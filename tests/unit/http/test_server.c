@@ -123,7 +123,7 @@ static void a_running_server_says_so_without_a_login(void **state)
     assert_int_equal(ask(s, "GET /healthz" API, ""), 200);
     assert_int_equal(ask(s, "GET /readyz" API, ""), 200);
     assert_true(said(s, "{\"state\":\"active\",\"broker\":{\"sparkplug\":\"up\",\"lwm2m\":\"up\"},"
-                        "\"database\":\"up\",\"telemetry\":\"flowing\"}"));
+                        "\"database\":\"up\",\"telemetry\":\"flowing\",\"packing\":\"in_time\"}"));
     world.health.lwm2m_up = false;
     assert_int_equal(ask(s, "GET /readyz" API, ""), 503);
     assert_true(said(s, "\"code\":\"not_ready\"") && said(s, "\"lwm2m\":\"down\"") &&
