@@ -337,7 +337,7 @@ static void history_of_texts_and_of_nothing(void **state)
     assert_int_equal(q_history(db, &backwards, out()), ERR_INVALID);
 }
 
-static void a_day_at_one_hertz_is_quick_among_many_series(void **state)
+static void a_day_at_one_hertz_is_counted_once_among_many_series(void **state)
 {
     (void)state;
     sql("INSERT INTO series (id, device_id, source, key, datatype) VALUES "
@@ -345,16 +345,13 @@ static void a_day_at_one_hertz_is_quick_among_many_series(void **state)
         "INSERT INTO landing_0 (series_id, ts, value, quality) SELECT s, at_ms(1700000000000 + i * "
         "1000), i, 0 FROM generate_series(0, 86399) AS i, generate_series(5, 8) AS s;"
         "ANALYZE landing_0");
-    uint64_t best = UINT64_MAX;
-    for (int i = 0; i < 3; i++) {
-        uint64_t start = clock_mono_us();
-        const struct json_node *h = history("spb:/fast", T0, T0 + 86400000, 500);
-        uint64_t took = clock_mono_us() - start;
-        best = took < best ? took : best;
-        assert_in_range(json_get(h, "points")->n, 480, 481);
-    }
-    print_message("24 h at 1 Hz as 500 buckets: %" PRIu64 " ms\n", best / 1000);
-    assert_true(best < 1500000);
+    const struct json_node *points =
+        json_get(history("spb:/fast", T0, T0 + 86400000, 500), "points");
+    double total = 0;
+    for (const struct json_node *p = points->child; p; p = p->next)
+        total += number(at(p, 4));
+    assert_in_range(points->n, 480, 481);
+    assert_true(total == 86400);
 }
 
 static void series_say_whether_they_can_be_charted(void **state)
@@ -731,7 +728,7 @@ int main(void)
         T(short_history_is_raw),
         T(long_history_keeps_every_peak),
         T(history_of_texts_and_of_nothing),
-        T(a_day_at_one_hertz_is_quick_among_many_series),
+        T(a_day_at_one_hertz_is_counted_once_among_many_series),
         T(series_say_whether_they_can_be_charted),
         T(users_have_unique_names_and_one_admin_stays),
         T(sessions_end_when_idle_expired_or_the_password_changes),
