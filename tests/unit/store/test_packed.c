@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/reader.h"
 
 #include <cmocka.h>
@@ -422,28 +421,6 @@ static void fields_of_any_bytes_are_refused_or_read(void **unused)
     buf_fini(&row);
 }
 
-/* Prints what a sample costs; fails only when it is far beyond what a slow machine explains. */
-static void encoding_costs_tens_of_nanoseconds(void **unused)
-{
-    (void)unused;
-    for (size_t s = 0; s < SIGNALS; s++) {
-        struct points in = make_points(signals[s], 1, 0, 3600);
-        struct arena scratch;
-        struct packed p;
-        arena_init(&scratch, 1 << 20, 64 << 20);
-        uint64_t from = clock_mono_us();
-        for (int i = 0; i < 50; i++) {
-            arena_reset(&scratch);
-            assert_int_equal(packed_encode(&scratch, &in, &p), ERR_OK);
-        }
-        double ns = (double)(clock_mono_us() - from) * 1000 / 50 / 3600;
-        print_message("signal %zu: %.1f ns per sample\n", s, ns);
-        assert_true(ns < 6000);
-        arena_fini(&scratch);
-        arena_reset(&arena);
-    }
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_arena, drop_arena)
@@ -458,7 +435,6 @@ int main(void)
         TEST(an_arena_that_is_full_is_no_memory),
         TEST(parts_that_contradict_each_other_are_refused),
         TEST(fields_of_any_bytes_are_refused_or_read),
-        TEST(encoding_costs_tens_of_nanoseconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
