@@ -96,11 +96,12 @@ size_t spb_shape_alias(const struct spb_shape *s, uint64_t alias)
 /* ---- drafts ---- */
 
 enum err spb_draft_init(struct spb_draft *d, struct spb_shapes *home, struct arena *arena,
-                        const struct spb_shape *old, bool keep, size_t more)
+                        const struct spb_shape *old, bool keep, size_t more, size_t room)
 {
     size_t n = spb_shape_count(old);
-    *d = (struct spb_draft){.home = home, .arena = arena, .n = n, .cap = n + more};
-    d->mask = mask_for(2 * d->cap); /* a metric named twice may use two places for aliases */
+    *d = (struct spb_draft){
+        .home = home, .arena = arena, .n = n, .cap = n + (more < room ? more : room)};
+    d->mask = mask_for(n + more); /* not cap: a metric named often uses a place for each alias */
     d->v = arena_calloc(arena, d->cap + 1, sizeof *d->v);
     d->names = arena_calloc(arena, (size_t)d->mask + 1, sizeof *d->names);
     d->aliases = arena_calloc(arena, (size_t)d->mask + 1, sizeof *d->aliases);

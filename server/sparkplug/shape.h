@@ -40,11 +40,11 @@ struct spb_draft {
     uint32_t *names, *aliases; /* as in the shape, room for cap */
     uint32_t mask;
 };
-/* spb_draft_init copies `old`, with nothing announced unless `keep`; `more` is how many metrics may
- * be added.  ERR_NOMEM. */
+/* spb_draft_init copies `old`, with nothing announced unless `keep`; `more` metrics will be named,
+ * of which at most `room` may be new.  ERR_NOMEM. */
 MUST_CHECK enum err spb_draft_init(struct spb_draft *d, struct spb_shapes *home,
                                    struct arena *arena, const struct spb_shape *old, bool keep,
-                                   size_t more);
+                                   size_t more, size_t room);
 /* spb_draft_place finds or adds the metric of a name; SPB_NOT_FOUND when there is no room. */
 size_t spb_draft_place(struct spb_draft *d, struct str name);
 /* spb_draft_alias gives the alias to the metric at `place`; false when another one has it, which

@@ -192,10 +192,9 @@ static enum err adopt(struct spb_node *n, struct scope *s, struct spb_shape *nex
     return ERR_OK;
 }
 
-static size_t room(const struct spb_node *n, size_t wanted)
+static size_t room(const struct spb_node *n)
 {
-    size_t left = SPB_MAX_TAGS - n->n_tags;
-    return wanted < left ? wanted : left;
+    return SPB_MAX_TAGS - n->n_tags;
 }
 
 static size_t announce(struct turn *t, struct spb_draft *draft, bool of_node,
@@ -232,7 +231,7 @@ enum err spb_tags_announce(struct turn *t, struct device *d, bool add, struct sp
     struct spb_tag known;
     size_t *places = arena_alloc(t->scratch, (p->n + 1) * sizeof *places);
     enum err e = places ? spb_draft_init(&draft, n->shapes, t->scratch, s->shape,
-                                         add && !s->retracted, room(n, p->n))
+                                         add && !s->retracted, p->n, room(n))
                         : ERR_NOMEM;
     for (size_t i = 0; !e && i < p->n; i++) {
         const struct spb_metric *m = &p->metrics[i];
@@ -285,9 +284,9 @@ static enum err restore_scope(struct spb_node *n, struct device *d, const struct
 {
     struct scope *s = scope_of(n, d);
     struct spb_draft draft;
-    if (room(n, count) < count)
+    if (room(n) < count)
         return ERR_FULL;
-    enum err e = spb_draft_init(&draft, n->shapes, scratch, s->shape, true, count);
+    enum err e = spb_draft_init(&draft, n->shapes, scratch, s->shape, true, count, count);
     for (size_t i = 0; !e && i < count; i++) {
         struct spb_what *w = &draft.v[spb_draft_place(&draft, v[i].name)];
         w->datatype = v[i].datatype;

@@ -1,6 +1,8 @@
 /* What births say, kept once for like nodes; and metrics put back after a restart. */
 #include "node_fixture.h"
 
+#include <unistd.h>
+
 static struct spb_node *another(struct fx *f, const char *name)
 {
     const struct spb_node_options o = {.reorder_ms = 2000, .rebirth_interval_ms = 5000};
@@ -140,6 +142,40 @@ static void more_restored_metrics_than_a_node_may_have_are_refused(void **state)
     test_free(names);
 }
 
+static void a_full_node_may_name_one_metric_with_many_aliases(void **state)
+{
+    struct fx *f = *state;
+    struct spb_out_metric v[40];
+    size_t n = SPB_MAX_TAGS;
+    struct spb_old_metric *m = test_calloc(n, sizeof *m);
+    char *names = test_calloc(n, 8);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(names + 8 * i, 8, "m%zu", i);
+        m[i] = (struct spb_old_metric){.name = str_of(names + 8 * i), .unit = STR("")};
+        m[i].device = str_of(i ? "D" : "");
+    }
+    assert_int_equal(spb_node_restore_metrics(f->n, m, n, &f->scratch), ERR_OK);
+    for (unsigned i = 0; i < 40; i++)
+        v[i] = with_alias(real("m0", i), 100 + i);
+    struct spb_out p = {.has_seq = true, .metrics = v, .n = 40};
+    struct spb_topic t = {.kind = SPB_NBIRTH, .group = f->n->group, .node = f->n->id};
+    struct buf bytes;
+    buf_init(&bytes, 65536);
+    assert_int_equal(spb_encode(&p, &bytes), ERR_OK);
+    arena_reset(&f->scratch);
+    alarm(20); /* it once searched a full table for ever */
+    spb_node_message(f->n, &t, buf_view(&bytes), &f->scratch, f->now);
+    alarm(0);
+    check_node(f->n);
+    struct spb_metric last = {.has_alias = true, .alias = 139};
+    struct spb_tag found;
+    assert_true(spb_tag_lookup(f->n, NULL, &last, false, &found));
+    assert_true(str_is(found.what->name, "m0"));
+    buf_fini(&bytes);
+    test_free(m);
+    test_free(names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +184,7 @@ int main(void)
         T(restored_metrics_are_stale_and_known_by_name_only),
         T(a_birth_finds_restored_metrics_again),
         T(more_restored_metrics_than_a_node_may_have_are_refused),
+        T(a_full_node_may_name_one_metric_with_many_aliases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
