@@ -302,7 +302,8 @@ struct shard {
     uint64_t next_request_id;
     struct command *sending; /* whose request the LwM2M client is sending right now */
     uint64_t admit_tokens, admit_at_ms;
-    struct mail *parked, *parked_last; /* Sparkplug messages that wait for room: flow.c */
+    struct mail *parked, *parked_last; /* of the Sparkplug session, waiting for room: flow.c */
+    size_t n_parked;
     uint64_t rebirth_tokens, rebirths_at_ms;
     uint64_t refused_now; /* samples of the message being handled that were stored nowhere */
     uint64_t random;
@@ -357,9 +358,10 @@ void shard_flush_samples(struct shard *s);
 bool flow_holds(const struct engine *e);
 bool flow_may_read(void *engine); /* asked by the Sparkplug session */
 bool flow_may_ask(void *device);  /* asked by a node that wants a rebirth */
-/* flow_park takes a message that must wait; flow_unpark gives the next that need not any more. */
-bool flow_park(struct shard *s, struct letter_mqtt *m);
-struct letter_mqtt *flow_unpark(struct shard *s, bool end);
+/* flow_park takes a letter of the Sparkplug session that must wait; flow_unpark gives the next that
+ * need not any more. */
+bool flow_park(struct shard *s, struct letter *l);
+struct letter *flow_unpark(struct shard *s, bool end);
 void flow_refuse(struct device *d, int64_t samples);
 /* flow_settle_refused says so and asks for a rebirth, once there is room again. */
 void flow_settle_refused(struct device *d);
@@ -485,6 +487,8 @@ MUST_CHECK enum err lw_strand_attach(struct device *d);
 void sp_strand_message(struct shard *s, const struct letter_mqtt *m);
 MUST_CHECK enum err sp_strand_attach(struct device *d, struct str group, struct str node);
 void sp_strand_broker(struct shard *s, bool up, bool first);
+/* sp_strand_blind: the session ended, but what came before waits; nobody hears the nodes. */
+void sp_strand_blind(struct shard *s);
 
 /* commands.c */
 void command_accept(struct shard *s, const struct letter_command *l);

@@ -136,25 +136,38 @@ bool flow_may_ask(void *ctx)
 
 /* ---- parked messages of a shard ---- */
 
-bool flow_park(struct shard *s, struct letter_mqtt *m)
+/* The end of the session stays behind what came before it, too: told first, it would make all nodes
+ * stale, and what waits would be refused for its aliases. */
+static bool must_wait(const struct shard *s, const struct letter *l)
 {
-    if (m->session != SESSION_SPARKPLUG || (!s->parked && !flow_holds(s->engine)))
+    if (l->kind == LETTER_BROKER)
+        return s->parked && ((const struct letter_broker *)l)->session == SESSION_SPARKPLUG;
+    return l->kind == LETTER_MQTT &&
+           ((const struct letter_mqtt *)l)->session == SESSION_SPARKPLUG &&
+           (s->parked || flow_holds(s->engine));
+}
+
+bool flow_park(struct shard *s, struct letter *l)
+{
+    if (!must_wait(s, l))
         return false;
-    m->letter.mail.next = NULL;
-    *(s->parked ? &s->parked_last->next : &s->parked) = &m->letter.mail;
-    s->parked_last = &m->letter.mail;
+    l->mail.next = NULL;
+    *(s->parked ? &s->parked_last->next : &s->parked) = &l->mail;
+    s->parked_last = &l->mail;
+    s->n_parked++;
     metric_add(s->engine->metrics, M_Q_PARKED, 1);
     return true;
 }
 
-struct letter_mqtt *flow_unpark(struct shard *s, bool end)
+struct letter *flow_unpark(struct shard *s, bool end)
 {
     struct mail *m = s->parked;
     if (!m || (!end && flow_holds(s->engine)))
         return NULL;
     s->parked = m->next;
+    s->n_parked--;
     metric_add(s->engine->metrics, M_Q_PARKED, -1);
-    return (struct letter_mqtt *)m;
+    return (struct letter *)m;
 }
 
 /* ---- samples that are stored nowhere ---- */

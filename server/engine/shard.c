@@ -130,10 +130,13 @@ static void handle(struct shard *s, struct letter *l)
 {
     if (l->kind != LETTER_MQTT || ((struct letter_mqtt *)l)->first)
         s->now = clock_now();
+    if (flow_park(s, l)) {
+        if (l->kind == LETTER_BROKER && !((struct letter_broker *)l)->up)
+            sp_strand_blind(s);
+        return;
+    }
     switch (l->kind) {
     case LETTER_MQTT:
-        if (flow_park(s, (struct letter_mqtt *)l))
-            return;
         handle_mqtt(s, (struct letter_mqtt *)l);
         break;
     case LETTER_BROKER:
@@ -160,15 +163,22 @@ static void handle(struct shard *s, struct letter *l)
     letter_free(l);
 }
 
-/* Messages that waited for room; a turn's worth, so that nothing else waits for them. */
+/* What waited for room; a turn's worth, so that nothing else waits for it.  But what comes
+ * meanwhile is parked behind it: no more than a mailbox holds, or the broker's backlog would move
+ * in here. */
 static void unpark(struct shard *s, bool end)
 {
-    struct letter_mqtt *m;
-    for (int i = 0; (end || i < UNPARK_MAX) && (m = flow_unpark(s, end)); i++) {
+    struct letter *l;
+    size_t limit = mailbox_limit(s->box);
+    for (int i = 0; (end || i < UNPARK_MAX || s->n_parked > limit) && (l = flow_unpark(s, end));
+         i++) {
         s->now = clock_now();
-        handle_mqtt(s, m);
+        if (l->kind == LETTER_MQTT)
+            handle_mqtt(s, (struct letter_mqtt *)l);
+        else
+            handle_broker(s, (struct letter_broker *)l);
         arena_reset(&s->scratch);
-        letter_free(&m->letter);
+        letter_free(l);
     }
 }
 

@@ -241,6 +241,16 @@ void sp_strand_message(struct shard *s, const struct letter_mqtt *m)
     device_settle(d);
 }
 
+void sp_strand_blind(struct shard *s)
+{
+    size_t it = 0;
+    for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
+        if (d->sp) {
+            device_blind(d, "broker_lost");
+            device_settle(d);
+        }
+}
+
 void sp_strand_broker(struct shard *s, bool up, bool first)
 {
     size_t it = 0, nodes = 0;

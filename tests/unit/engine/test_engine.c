@@ -11,20 +11,26 @@ struct fixture {
     struct engine *engine;
 };
 
-static void start(struct fixture *f)
+static void start_with_mailbox(struct fixture *f, const char *limit)
 {
     struct buf why;
     buf_init(&why, 1024);
-    char flag[] = "--engine-shards", value[] = "2";
-    char *const argv[] = {flag, value, NULL};
+    char flag[] = "--engine-shards", value[] = "2", box[] = "--engine-mailbox", letters[16];
+    char *const argv[] = {flag, value, box, letters, NULL};
     char *const envp[] = {NULL};
-    assert_int_equal(config_load(2, argv, envp, &f->config, &why), ERR_OK);
+    snprintf(letters, sizeof letters, "%s", limit);
+    assert_int_equal(config_load(4, argv, envp, &f->config, &why), ERR_OK);
     buf_fini(&why);
     f->metrics = metrics_new();
     assert_int_equal(lw_model_builtin(&f->model), ERR_OK);
     struct engine_parts parts = {
         .config = f->config, .metrics = f->metrics, .model = f->model, .writer = NULL};
     assert_int_equal(engine_start(&parts, &f->engine), ERR_OK);
+}
+
+static void start(struct fixture *f)
+{
+    start_with_mailbox(f, "200000");
 }
 
 static void stop(struct fixture *f)
@@ -725,10 +731,13 @@ static void a_device_has_so_many_resources_and_no_more(void **state)
 
 /* ---- samples that can be stored nowhere ---- */
 
-/* NBIRTH, then NDATA number `seq`, of edge node dev-1 with one metric T. */
-static void say_node(bool birth, unsigned seq, int value)
+/* NBIRTH, then NDATA number `seq`, of edge node dev-1 with one metric T; NDATA by alias alone or by
+ * name.  They come together, `times` of them. */
+static void say_node_often(bool birth, unsigned seq, int value, bool alias, unsigned times)
 {
-    struct spb_out_metric m[2] = {{.name = STR("T"),
+    struct spb_out_metric m[2] = {{.name = alias && !birth ? str_make(NULL, 0) : str_of("T"),
+                                   .has_alias = alias,
+                                   .alias = 7,
                                    .with_datatype = true,
                                    .value = {.datatype = SPB_INT32, .cls = SPB_V_INT, .i = value}},
                                   {.name = STR("bdSeq"),
@@ -744,9 +753,15 @@ static void say_node(bool birth, unsigned seq, int value)
     const struct mqtt_message msg = {
         str_of(birth ? "spBv1.0/g/NBIRTH/dev-1" : "spBv1.0/g/NDATA/dev-1"), buf_view(&b), false,
         false, 0};
-    world.sp.handler.message(world.sp.handler.ctx, &world.sp, &msg);
+    while (times--)
+        world.sp.handler.message(world.sp.handler.ctx, &world.sp, &msg);
     world.sp.handler.drained(world.sp.handler.ctx, &world.sp);
     buf_fini(&b);
+}
+
+static void say_node(bool birth, unsigned seq, int value)
+{
+    say_node_often(birth, seq, value, false, 1);
 }
 
 static bool may_read(void)
@@ -790,6 +805,48 @@ static void without_room_telemetry_waits_unread_and_everything_else_goes_on(void
     assert_int_equal(metric_get(f.metrics, M_TELEMETRY_PAUSED), 0);
     assert_int_equal(metric_get(f.metrics, M_TELEMETRY_PAUSES), 1);
     assert_int_equal(metric_get(f.metrics, M_SAMPLES_REFUSED), 0);
+    stop(&f);
+}
+
+static void what_waits_is_taken_before_the_session_ends_for_the_node(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    say_node_often(true, 0, 1, true, 1);
+    assert_true(shows(&f, "dev-1", "\"value\":1,"));
+    world.pressed = true;
+    say_node_often(false, 1, 2, true, 1);
+    world.sp.handler.disconnected(world.sp.handler.ctx, &world.sp, "test");
+    assert_true(shows(&f, "dev-1", "\"status\":\"unknown\"")); /* told at once */
+    world.pressed = false;
+    assert_true(shows(&f, "dev-1", "\"value\":2,"));
+    assert_true(shows(&f, "dev-1", "\"sparkplug\":{\"state\":\"stale\""));
+    assert_true(shows(&f, "dev-1", "\"status\":\"unknown\""));
+    assert_true(shows(&f, "dev-1", "\"lost_messages\":0,"));
+    stop(&f);
+}
+
+static void what_waits_in_a_shard_is_bounded_when_more_comes_than_it_handles(void **state)
+{
+    struct fixture f;
+    int64_t most = 0;
+    (void)state;
+    start_with_mailbox(&f, "5000");
+    say_node(true, 0, 1);
+    assert_true(shows(&f, "dev-1", "\"value\":1,"));
+    world.pressed = true;
+    say_node_often(false, 1, 2, false, 6000);
+    for (int i = 0; i < 1000 && metric_get(f.metrics, M_Q_PARKED) < 6000; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    assert_int_equal(metric_get(f.metrics, M_Q_PARKED), 6000);
+    world.pressed = false;
+    for (int i = 0; i < 60; i++) { /* the broker had kept them */
+        say_node_often(false, 1, 2, false, 1000);
+        int64_t n = metric_get(f.metrics, M_Q_PARKED);
+        most = n > most ? n : most;
+    }
+    assert_in_range(most, 1, 13000); /* the limit, and what a mailbox held beside it */
     stop(&f);
 }
 
@@ -969,6 +1026,8 @@ int main(void)
         cmocka_unit_test(unknown_senders_are_told_so),
         cmocka_unit_test(a_device_has_so_many_resources_and_no_more),
         cmocka_unit_test(without_room_telemetry_waits_unread_and_everything_else_goes_on),
+        cmocka_unit_test(what_waits_is_taken_before_the_session_ends_for_the_node),
+        cmocka_unit_test(what_waits_in_a_shard_is_bounded_when_more_comes_than_it_handles),
         cmocka_unit_test(before_the_broker_is_full_samples_are_refused_and_counted_per_device),
         cmocka_unit_test(what_the_broker_says_of_itself_is_counted_from_either_session),
         cmocka_unit_test(a_suspended_device_is_refused_counted_and_shown_lost),
