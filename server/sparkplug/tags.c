@@ -298,6 +298,10 @@ static enum err restore_scope(struct spb_node *n, struct device *d, const struct
     for (size_t i = 0; !e && i < count; i++) {
         struct spb_cell *c = &s->cells[spb_shape_name(s->shape, v[i].name)];
         e = spb_cell_keep(n, c, &v[i].value);
+        if (e == ERR_FULL) { /* one text too many, but every metric keeps its series */
+            spb_cell_clear(n, c, v[i].datatype);
+            e = ERR_OK;
+        }
         c->series = v[i].series;
         c->time_ms = v[i].time_ms;
         c->marks = 0;

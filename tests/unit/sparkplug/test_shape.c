@@ -142,6 +142,22 @@ static void more_restored_metrics_than_a_node_may_have_are_refused(void **state)
     test_free(names);
 }
 
+static void a_restored_text_there_is_no_room_for_costs_no_series(void **state)
+{
+    struct fx *f = *state;
+    struct spb_old_metric v[] = {old[1], old[1], old[2]};
+    v[0].name = str_of("Big");
+    v[0].value.s.n = SPB_MAX_TEXT_BYTES; /* with its slack, beyond the limit */
+    char *text = test_calloc(1, SPB_MAX_TEXT_BYTES);
+    v[0].value.s.p = text;
+    assert_int_equal(spb_node_restore_metrics(f->n, v, 3, &f->scratch), ERR_OK);
+    check_node(f->n);
+    assert_int_equal(tag(f, "D", "Big")->value.cls, SPB_V_NULL);
+    assert_int_equal(tag(f, "D", "Count")->cell->series, 13);
+    assert_true(str_is(tag(f, "D", "Name")->value.s, "pump"));
+    test_free(text);
+}
+
 static void a_full_node_may_name_one_metric_with_many_aliases(void **state)
 {
     struct fx *f = *state;
@@ -184,6 +200,7 @@ int main(void)
         T(restored_metrics_are_stale_and_known_by_name_only),
         T(a_birth_finds_restored_metrics_again),
         T(more_restored_metrics_than_a_node_may_have_are_refused),
+        T(a_restored_text_there_is_no_room_for_costs_no_series),
         T(a_full_node_may_name_one_metric_with_many_aliases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
