@@ -173,13 +173,14 @@ static void learn_identity(struct device *d, struct lw_path path, const struct l
 #define AHEAD_MAX_MS      (10 * 60 * 1000)
 
 /* When a value was taken.  SenML times below 2^28 s are relative to now (RFC 8428 section 4.5.3); a
- * clock that is wrong shows in the quality, and the value is kept at its arrival. */
+ * clock that is wrong, or counts from its start, shows in the quality, and the value is kept at its
+ * arrival. */
 static int64_t acquired_at(const struct lw_entry *e, int64_t now_ms, uint8_t *quality)
 {
     int64_t at = e->time_ms;
     *quality = SPB_Q_GOOD;
     if (at < SENML_RELATIVE_MS && at > -SENML_RELATIVE_MS)
-        return now_ms + at;
+        at += now_ms;
     if (at >= YEAR_2000_MS && at <= now_ms + AHEAD_MAX_MS)
         return at;
     *quality = SPB_Q_BAD_TIME;

@@ -625,6 +625,25 @@ static void a_value_without_a_time_is_newer_than_what_a_fast_clock_claimed(void 
     stop(&f);
 }
 
+static void a_clock_that_counts_from_its_start_hides_no_later_value(void **state)
+{
+    struct fixture f;
+    char payload[160];
+    (void)state;
+    start(&f);
+    register_device();
+    world_say(&world.lw, "lwm2m/dev-1/send", /* an hour: read as relative, it lies ahead */
+              "{\"values\":[{\"path\":\"/3303/0/5700\",\"value\":1.5,\"time\":3600000}]}", false);
+    assert_true(shows(&f, "dev-1", "\"value\":1.5"));
+    assert_true(shows(&f, "dev-1", "\"quality\":\"bad_time\""));
+    snprintf(payload, sizeof payload,
+             "{\"values\":[{\"path\":\"/3303/0/5700\",\"value\":2.5,\"time\":%lld}]}",
+             (long long)clock_utc_ms());
+    world_say(&world.lw, "lwm2m/dev-1/send", payload, false);
+    assert_true(shows(&f, "dev-1", "\"value\":2.5"));
+    stop(&f);
+}
+
 static void commands_beyond_the_limit_fail_at_once_and_say_so(void **state)
 {
     static const char last[] = "99999999-2222-3333-4444-555555555555";
@@ -1010,6 +1029,7 @@ int main(void)
         cmocka_unit_test(our_own_second_write_does_not_prove_the_first),
         cmocka_unit_test(a_long_text_is_cut_between_characters),
         cmocka_unit_test(a_value_without_a_time_is_newer_than_what_a_fast_clock_claimed),
+        cmocka_unit_test(a_clock_that_counts_from_its_start_hides_no_later_value),
         cmocka_unit_test(commands_beyond_the_limit_fail_at_once_and_say_so),
         cmocka_unit_test(what_was_true_before_a_restart_is_not_told_as_news),
         cmocka_unit_test(a_node_that_dies_while_it_is_asked_for_its_rebirth_is_dead),
