@@ -284,15 +284,26 @@ static void send_lwm2m(struct command *c, struct cmd_request *r)
     mark_sent(c);
 }
 
+/* Gives the command its own copy of a text or of bytes, NULs and all, whose echo it awaits. */
+static bool keep_expected(struct command *c, struct str *s)
+{
+    char *copy = malloc(s->n + 1);
+    if (!copy)
+        return false;
+    if (s->n)
+        memcpy(copy, s->p, s->n);
+    free(c->expect_text);
+    c->expect_text = copy;
+    s->p = copy;
+    return true;
+}
+
 /* Keeps the value whose echo will prove the write. */
 static void expect_metric(struct command *c, uint32_t series, struct spb_value v)
 {
-    if (v.cls == SPB_V_TEXT || v.cls == SPB_V_BYTES || v.cls == SPB_V_JSON) {
-        c->expect_text = strndup(v.s.p ? v.s.p : "", v.s.n);
-        v.s.p = c->expect_text;
-        if (!v.s.p)
-            return;
-    }
+    bool text = v.cls == SPB_V_TEXT || v.cls == SPB_V_BYTES || v.cls == SPB_V_JSON;
+    if (text && !keep_expected(c, &v.s))
+        return;
     c->expect_metric = v;
     c->expect_series = series;
     c->expects = true;
@@ -618,12 +629,9 @@ static void answer_json(const struct lw_answer *a, struct buf *b)
 static bool expect_value(struct command *c, const struct lw_entry *e)
 {
     struct lw_value v = e->value;
-    if (v.type == LW_STRING || v.type == LW_OPAQUE || v.type == LW_CORELNK) {
-        c->expect_text = strndup(v.s.p ? v.s.p : "", v.s.n);
-        if (!c->expect_text)
-            return false;
-        v.s.p = c->expect_text;
-    }
+    bool text = v.type == LW_STRING || v.type == LW_OPAQUE || v.type == LW_CORELNK;
+    if (text && !keep_expected(c, &v.s))
+        return false;
     c->expect_path = e->path;
     c->expect_value = v;
     c->expects = true;

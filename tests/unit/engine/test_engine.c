@@ -783,6 +783,45 @@ static void say_node(bool birth, unsigned seq, int value)
     say_node_often(birth, seq, value, false, 1);
 }
 
+/* The same of a node whose one metric B are `n` bytes. */
+static void say_bytes(bool birth, unsigned seq, const char *bytes, size_t n)
+{
+    struct spb_out_metric m = {
+        .name = STR("B"),
+        .timestamp = (uint64_t)clock_utc_ms(),
+        .with_datatype = true,
+        .value = {.datatype = SPB_BYTES, .cls = SPB_V_BYTES, .s = str_make(bytes, n)}};
+    struct spb_out p = {.has_seq = true, .seq = seq, .metrics = &m, .n = 1};
+    struct buf b;
+    buf_init(&b, 65536);
+    assert_int_equal(spb_encode(&p, &b), ERR_OK);
+    const struct mqtt_message msg = {
+        str_of(birth ? "spBv1.0/g/NBIRTH/dev-1" : "spBv1.0/g/NDATA/dev-1"), buf_view(&b), false,
+        false, 0};
+    world.sp.handler.message(world.sp.handler.ctx, &world.sp, &msg);
+    world.sp.handler.drained(world.sp.handler.ctx, &world.sp);
+    buf_fini(&b);
+}
+
+static void bytes_with_a_nul_that_come_back_prove_their_write(void **state)
+{
+    static const char sent[] = {0, 1, 2, 0, 4};
+    static const char other[] = {0, 1, 2, 0, 5};
+    struct fixture f;
+    (void)state;
+    start(&f);
+    say_bytes(true, 0, "x", 1);
+    assert_true(shows(&f, "dev-1", "\"value\":\"eA==\""));
+    post(&f, "{\"op\":\"metric-write\",\"metric\":\"B\",\"value\":\"AAECAAQ=\"}");
+    assert_non_null(world_wait(PUBLISHED, "spBv1.0/g/NCMD/dev-1"));
+    say_bytes(false, 1, other, sizeof other);
+    assert_true(shows(&f, "dev-1", "\"value\":\"AAECAAU=\""));
+    assert_null(world_find(STORED, "|observed|"));
+    say_bytes(false, 2, sent, sizeof sent);
+    assert_non_null(world_wait(STORED, "|observed|"));
+    stop(&f);
+}
+
 static bool may_read(void)
 {
     return world.sp.handler.may_read(world.sp.handler.ctx);
@@ -1045,6 +1084,7 @@ int main(void)
         cmocka_unit_test(a_puback_without_a_listener_ends_the_command_at_once),
         cmocka_unit_test(unknown_senders_are_told_so),
         cmocka_unit_test(a_device_has_so_many_resources_and_no_more),
+        cmocka_unit_test(bytes_with_a_nul_that_come_back_prove_their_write),
         cmocka_unit_test(without_room_telemetry_waits_unread_and_everything_else_goes_on),
         cmocka_unit_test(what_waits_is_taken_before_the_session_ends_for_the_node),
         cmocka_unit_test(what_waits_in_a_shard_is_bounded_when_more_comes_than_it_handles),
