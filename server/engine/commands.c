@@ -2,7 +2,9 @@
  *
  * The row is `queued` in SQL before we hear of it.  A command that must not be repeated is marked
  * `sent` durably before it is published ("armed"), so that a crash in between leaves it `unknown`
- * instead of executing it twice; a repeatable one is published at once.  Only finish() ends one. */
+ * instead of executing it twice; a repeatable one is published at once.  While the acknowledgement
+ * of a registration or an update waits for its row, nothing is sent over LwM2M: a device is told
+ * first that it is known here.  Only finish() ends one. */
 #include "engine/engine_int.h"
 
 #include "base/log.h"
@@ -170,6 +172,12 @@ static void progress(struct command *c, bool store)
 }
 
 /* ---- sending ---- */
+
+/* Between a registration or update and its acknowledgement the device takes no command. */
+static bool awaits_ack(const struct command *c)
+{
+    return c->device->acks && !cmd_op_sparkplug(c->op);
+}
 
 bool device_reachable(const struct device *d, bool sparkplug)
 {
@@ -409,11 +417,21 @@ void commands_armed(struct shard *s, const struct letter_armed *l)
     c->arming = false;
     if (l->result)
         finish(c, CMD_EV_REFUSE, "the command could not be recorded before sending");
-    else
+    else if (!awaits_ack(c)) /* else its acknowledgement sends it */
         publish(c);
     c = command_find(d, str_of(l->command_id));
-    if (c && c->state == CMD_QUEUED) /* the broker was lost meanwhile */
+    if (c && c->state == CMD_QUEUED) /* the broker was lost meanwhile, or the device came anew */
         disarm(c);
+    device_settle(d);
+}
+
+void commands_acked(struct shard *s, const struct letter_acked *l)
+{
+    struct device *d = map_find_u64(&s->by_id, (uint64_t)l->device_id);
+    if (!d)
+        return;
+    d->acks--;
+    commands_flush(d);
     device_settle(d);
 }
 
@@ -466,7 +484,7 @@ void commands_flush(struct device *d)
         if ((one_at_a_time && busy && !sparkplug) ||
             (c->op == CMD_REBIRTH ? !mqtt_is_up(d->shard->engine->sp)
                                   : !device_reachable(d, sparkplug)) ||
-            subdevice_down(c))
+            subdevice_down(c) || awaits_ack(c))
             continue;
         busy |= !sparkplug;
         if (cmd_op_repeatable(c->op) || c->restored)

@@ -48,6 +48,7 @@ enum letter_kind {
     LETTER_BROKER, /* a session came or went */
     LETTER_PUBACK, /* a command's publish was acknowledged with a reason */
     LETTER_ARMED,  /* a command's `sent` row is durable: publish it now */
+    LETTER_ACKED,  /* an acknowledgement went out: commands may follow it */
     LETTER_COMMAND,
     LETTER_ASK,
     LETTER_STOP
@@ -94,6 +95,11 @@ struct letter_armed {
     int64_t device_id;
     char command_id[37];
     enum err result;
+};
+
+struct letter_acked {
+    struct letter letter;
+    int64_t device_id;
 };
 
 struct letter_command {
@@ -256,6 +262,7 @@ struct device {
     uint32_t counted_lost, counted_missing;         /* messages lost to sequence gaps */
     uint32_t samples_refused, samples_refused_told; /* stored nowhere: flow.c */
     uint32_t counted_subdevices;
+    uint32_t acks; /* of registrations and updates, not out yet: commands wait for them */
 
     /* live views */
     struct list dirty_node; /* shard->dirty */
@@ -499,6 +506,7 @@ void commands_see_lwm2m(struct device *d, const struct lw_entry *e);
 void commands_see_metric(struct device *d, const struct spb_sample *s);
 void commands_see_birth(struct device *d);
 void commands_armed(struct shard *s, const struct letter_armed *l);
+void commands_acked(struct shard *s, const struct letter_acked *l);
 /* At the end of the shard: what was marked sent but never went out is queued again. */
 void commands_disarm(struct device *d);
 void commands_puback(struct shard *s, const struct letter_puback *l);

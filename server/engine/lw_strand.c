@@ -113,6 +113,59 @@ static void registration_params(struct device *d, struct params *p)
     params_ms(p, r->expires_ms);
 }
 
+/* An acknowledgement that waits for its row; the shard hears when it is out. */
+struct acked {
+    struct mailbox *box; /* referenced: the writer outlives the engine */
+    struct letter_acked *letter;
+    struct publisher_job *job;
+};
+
+static void acked_free(struct acked *a)
+{
+    if (!a)
+        return;
+    mailbox_free(a->box);
+    free(a->letter);
+    free(a);
+}
+
+static void on_acked(void *arg, enum err result) /* writer's thread */
+{
+    struct acked *a = arg;
+    publisher_done(a->job, result);
+    if (!mailbox_force_put(a->box, &a->letter->letter.mail))
+        a->letter = NULL;
+    acked_free(a);
+}
+
+static struct acked *acked_new(struct device *d, struct publisher_job *job)
+{
+    struct acked *a = calloc(1, sizeof *a);
+    struct letter_acked *l = calloc(1, sizeof *l);
+    if (!a || !l) {
+        free(a);
+        free(l);
+        return NULL;
+    }
+    l->letter.kind = LETTER_ACKED;
+    l->device_id = d->id;
+    *a = (struct acked){mailbox_ref(d->shard->box), l, job};
+    return a;
+}
+
+static enum err put_then_ack(struct device *d, const struct params *p, struct publisher_job *job)
+{
+    struct acked *a = acked_new(d, job);
+    enum err e =
+        a ? writer_put(d->shard->engine->writer, ST_REGISTRATION_PUT, p->v, p->n, on_acked, a)
+          : ERR_NOMEM;
+    if (e)
+        acked_free(a);
+    else
+        d->acks++;
+    return e;
+}
+
 /* The ack goes out when the row is durable; if the row is refused, 5.00 goes out instead. */
 static void persist_then_ack(struct device *d, const struct lw_downlink *ack)
 {
@@ -137,8 +190,7 @@ static void persist_then_ack(struct device *d, const struct lw_downlink *ack)
         !encode(dialect, str_of(d->prefix), str_of(d->endpoint), &refusal, &topic2, &payload2))
         job = publisher_later(e->publisher, buf_view(&topic), buf_view(&payload),
                               buf_view(&payload2));
-    enum err err =
-        job ? writer_put(e->writer, ST_REGISTRATION_PUT, p.v, p.n, publisher_done, job) : ERR_NOMEM;
+    enum err err = job ? put_then_ack(d, &p, job) : ERR_NOMEM;
     if (err) {
         log_error("lwm2m.registration_not_stored", KV("endpoint", d->endpoint), KE(err));
         if (job)

@@ -148,6 +148,9 @@ static void handle(struct shard *s, struct letter *l)
     case LETTER_ARMED:
         commands_armed(s, (struct letter_armed *)l);
         break;
+    case LETTER_ACKED:
+        commands_acked(s, (struct letter_acked *)l);
+        break;
     case LETTER_COMMAND:
         command_accept(s, (struct letter_command *)l);
         break;

@@ -282,6 +282,20 @@ static void world_commit(enum err result)
         held[i].call(held[i].ctx, result);
 }
 
+/* The oldest one only. */
+static inline void world_commit_one(enum err result)
+{
+    struct done first = {0};
+    pthread_mutex_lock(&world.lock);
+    if (world.n_held) {
+        first = world.held[0];
+        memmove(world.held, world.held + 1, --world.n_held * sizeof *world.held);
+    }
+    pthread_mutex_unlock(&world.lock);
+    if (first.call)
+        first.call(first.ctx, result);
+}
+
 static void world_say(struct mqtt *m, const char *topic, const char *payload, bool retained)
 {
     struct mqtt_message msg = {str_of(topic), str_of(payload), retained, false, 1};

@@ -247,6 +247,67 @@ static void restore(struct load_registration *r, struct load_command *c, const c
     world.n_devices = world.n_registrations = world.n_commands = 1;
 }
 
+/* The first command was published behind the `n`-th acknowledgement. */
+static bool follows_ack(size_t n)
+{
+    size_t acks = 0, commands = 0, before = 0;
+    pthread_mutex_lock(&world.lock);
+    for (size_t i = 0; i < world.n_published; i++) {
+        acks += strstr(world.published[i], "lwm2m/dev-1/ack/") != NULL;
+        if (strstr(world.published[i], "lwm2m/dev-1/cmd/") && !commands++)
+            before = acks;
+    }
+    pthread_mutex_unlock(&world.lock);
+    return commands == 1 && before == n;
+}
+
+static void a_queued_command_goes_out_after_the_acknowledgement_and_not_before(void **state)
+{
+    struct fixture f;
+    struct load_registration r;
+    struct load_command c;
+    (void)state;
+    restore(&r, &c, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    r.state = str_of("deregistered");
+    c.state = str_of("queued");
+    start(&f);
+    world.hold = true;
+    world_say(&world.lw, "lwm2m/dev-1/reg", registration, false);
+    assert_non_null(world_wait(STORED, "registration_put"));
+    assert_true(shows(&f, "dev-1", "\"registered\""));
+    world_say(&world.lw, "lwm2m/dev-1/update", "{}", false); /* both must be answered */
+    for (int i = 0; i < 1000 && world_held() < 2; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    assert_true(shows(&f, "dev-1", "\"registered\"")); /* all before is handled */
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    world_commit(ERR_OK);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    assert_true(follows_ack(2));
+    stop(&f);
+}
+
+static void a_marked_command_waits_for_an_acknowledgement_that_came_between(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    register_device();
+    world.hold = true;
+    post(&f, "{\"op\":\"execute\",\"path\":\"/3/0/4\"}");
+    assert_non_null(world_wait(STORED, "command_state 11111111-2222-3333-4444-555555555555|sent"));
+    world_say(&world.lw, "lwm2m/dev-1/reg", registration, false);
+    for (int i = 0; i < 1000 && world_held() < 2; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    world_commit_one(ERR_OK); /* the mark; the registration's row still waits */
+    assert_non_null(world_wait(STORED, "|queued|NULL|NULL"));
+    assert_null(world_find(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    world.hold = false;
+    world_commit(ERR_OK);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/cmd/"));
+    assert_true(follows_ack(2));
+    stop(&f);
+}
+
 static void after_a_restart_a_sent_read_is_sent_again(void **state)
 {
     struct fixture f;
@@ -1057,6 +1118,8 @@ int main(void)
         cmocka_unit_test(a_registration_is_acknowledged_when_it_is_durable_and_not_before),
         cmocka_unit_test(a_registration_that_cannot_be_stored_is_refused),
         cmocka_unit_test(an_execute_is_marked_sent_before_it_goes_out),
+        cmocka_unit_test(a_queued_command_goes_out_after_the_acknowledgement_and_not_before),
+        cmocka_unit_test(a_marked_command_waits_for_an_acknowledgement_that_came_between),
         cmocka_unit_test(an_execute_that_cannot_be_recorded_is_not_sent),
         cmocka_unit_test(a_command_whose_broker_is_lost_before_it_goes_out_is_queued_again),
         cmocka_unit_test(a_command_that_was_marked_but_not_sent_at_a_stop_is_queued_again),
