@@ -183,6 +183,22 @@ static enum err on_node(void *ctx, const struct load_node *l)
     return ERR_OK;
 }
 
+static enum err on_subdevice(void *ctx, const struct load_subdevice *l)
+{
+    struct restoring *r = ctx;
+    struct device *d = find(r, l->device_id);
+    const struct spb_device before = {
+        .name = l->name, .life = node_life(l->life), .born_ms = l->born_ms, .died_ms = l->died_ms};
+    if (!d || !d->sp)
+        return ERR_OK;
+    enum err e = spb_node_restore_device(d->sp, &before);
+    if (e == ERR_FULL) { /* more than a node may have: comes with its next birth, or not at all */
+        log_warn("engine.subdevice_not_restored", KV("endpoint", d->endpoint));
+        e = ERR_OK;
+    }
+    return e;
+}
+
 /* The value of a metric from its JSON, typed where that loses nothing. */
 static struct spb_value old_value(struct arena *a, unsigned datatype, struct str json)
 {
@@ -309,6 +325,7 @@ enum err engine_restore(struct engine *e, struct pg *db)
                                    .registration = on_registration,
                                    .observation = on_observation,
                                    .node = on_node,
+                                   .subdevice = on_subdevice,
                                    .series = on_series,
                                    .command = on_command,
                                    .identity = on_identity};

@@ -247,6 +247,20 @@ void spb_node_restore(struct spb_node *n, const struct spb_node_info *before)
     n->rebirths_asked = before->rebirths_asked;
 }
 
+enum err spb_node_restore_device(struct spb_node *n, const struct spb_device *before)
+{
+    struct device *d = spb_device_get(n, before->name);
+    if (!d)
+        return ERR_FULL;
+    if (d->pub.life != SPB_LIFE_UNKNOWN || before->life == SPB_LIFE_UNKNOWN)
+        return ERR_OK;
+    bool with_node = n->life == SPB_LIFE_DEAD && before->life != SPB_LIFE_DEAD;
+    d->pub.life = with_node || before->life == SPB_LIFE_DEAD ? SPB_LIFE_DEAD : SPB_LIFE_STALE;
+    d->pub.born_ms = before->born_ms;
+    d->pub.died_ms = with_node ? n->died_ms : before->died_ms;
+    return ERR_OK;
+}
+
 void spb_node_host_lost(struct spb_node *n, struct moment now)
 {
     spb_rebirth_cancel(n);

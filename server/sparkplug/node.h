@@ -198,6 +198,10 @@ void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out);
 /* spb_node_restore tells a fresh node what was known of it before our restart: one that was born is
  * stale until its next birth, but the death that belongs to that birth still counts. */
 void spb_node_restore(struct spb_node *n, const struct spb_node_info *before);
+/* spb_node_restore_device: ... and, after that, of a device below it: one that was born is stale
+ * until its next birth, or dead with its node.  ERR_FULL beyond the limits of a node or without
+ * memory. */
+MUST_CHECK enum err spb_node_restore_device(struct spb_node *n, const struct spb_device *before);
 /* spb_node_restore_metrics: ... and of metrics that had a series: nothing of them is announced, and
  * no alias known, until the next birth.  ERR_NOMEM; ERR_FULL beyond the limits of a node. */
 struct spb_old_metric {

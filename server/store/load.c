@@ -128,6 +128,18 @@ static enum err visit_node(struct loading *l)
     return l->v->node ? l->v->node(l->v->ctx, &n) : ERR_OK;
 }
 
+static enum err visit_subdevice(struct loading *l)
+{
+    const struct load_subdevice s = {
+        .device_id = number(l, 0),
+        .name = l->f[1],
+        .life = l->f[2],
+        .born_ms = time_ms(l, 3),
+        .died_ms = time_ms(l, 4),
+    };
+    return l->v->subdevice ? l->v->subdevice(l->v->ctx, &s) : ERR_OK;
+}
+
 static enum err take_latest(struct loading *l)
 {
     int64_t id = number(l, 0);
@@ -211,6 +223,9 @@ static const struct table tables[] = {
      COPY("SELECT device_id, life, bd_seq::bigint, born_at, died_at, conformant, "
           "rebirths::bigint FROM spb_node"),
      visit_node},
+    {"subdevice",
+     COPY("SELECT device_id, name, life, born_at, died_at FROM subdevice ORDER BY device_id, name"),
+     visit_subdevice},
     {"series_latest", COPY("SELECT series_id, at, value, quality, source FROM series_latest"),
      take_latest},
     {"series", COPY("SELECT id, device_id, source, key, datatype, unit FROM series ORDER BY id"),

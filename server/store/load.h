@@ -32,6 +32,11 @@ struct load_node {
     bool conformant;
     int64_t rebirths;
 };
+struct load_subdevice {
+    int64_t device_id;
+    struct str name, life;
+    int64_t born_ms, died_ms;
+};
 struct load_series {
     int64_t device_id;
     uint32_t id;
@@ -53,6 +58,7 @@ struct load_visitor {
     enum err (*registration)(void *ctx, const struct load_registration *r);
     enum err (*observation)(void *ctx, const struct load_observation *o);
     enum err (*node)(void *ctx, const struct load_node *n);
+    enum err (*subdevice)(void *ctx, const struct load_subdevice *s);
     enum err (*series)(void *ctx, const struct load_series *s);
     enum err (*command)(void *ctx,
                         const struct load_command *c); /* unfinished ones, oldest first */

@@ -52,7 +52,8 @@ static struct world {
     const struct load_registration *registrations;
     const struct load_command *commands;
     const struct load_node *nodes;
-    size_t n_devices, n_registrations, n_nodes, n_commands;
+    const struct load_subdevice *subdevices;
+    size_t n_devices, n_registrations, n_nodes, n_subdevices, n_commands;
     const char *suspended; /* an identity */
 } world = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -250,6 +251,8 @@ enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_de
         e = v->registration(v->ctx, &world.registrations[i]);
     for (size_t i = 0; !e && i < world.n_nodes; i++)
         e = v->node(v->ctx, &world.nodes[i]);
+    for (size_t i = 0; !e && i < world.n_subdevices; i++)
+        e = v->subdevice(v->ctx, &world.subdevices[i]);
     for (size_t i = 0; !e && i < world.n_commands; i++)
         e = v->command(v->ctx, &world.commands[i]);
     if (!e && world.suspended)
@@ -338,6 +341,7 @@ static void world_forget(void)
     world.hold = world.pressed = world.full = false;
     world.commit_result = ERR_OK;
     world.n_devices = world.n_registrations = world.n_nodes = world.n_commands = 0;
+    world.n_subdevices = 0;
 }
 
 #endif

@@ -409,6 +409,37 @@ static void a_node_that_dies_while_it_is_asked_for_its_rebirth_is_dead(void **st
     stop(&f);
 }
 
+static void devices_below_a_node_are_there_after_a_restart(void **state)
+{
+    struct fixture f;
+    struct load_device node = known;
+    const struct load_node before = {
+        .device_id = 1, .life = STR("born"), .bd_seq = 3, .born_ms = 1000, .conformant = true};
+    const struct load_subdevice below[] = {
+        {.device_id = 1, .name = STR("D1"), .life = STR("born"), .born_ms = 2000},
+        {.device_id = 1, .name = STR("D2"), .life = STR("dead"), .born_ms = 2000, .died_ms = 3000},
+        {.device_id = 9, .name = STR("D3"), .life = STR("born"), .born_ms = 2000},
+    };
+    (void)state;
+    node.group = str_of("g");
+    node.node = str_of("dev-1");
+    world.devices = &node;
+    world.nodes = &before;
+    world.subdevices = below;
+    world.n_devices = world.n_nodes = 1;
+    world.n_subdevices = 3;
+    start(&f);
+    assert_true(shows(&f, "dev-1",
+                      "\"sparkplug_devices\":[{\"device\":\"D1\",\"state\":\"stale\","
+                      "\"born_at\":\"1970-01-01T00:00:02.000Z\",\"died_at\":null},"
+                      "{\"device\":\"D2\",\"state\":\"dead\","
+                      "\"born_at\":\"1970-01-01T00:00:02.000Z\","
+                      "\"died_at\":\"1970-01-01T00:00:03.000Z\"}]"));
+    assert_true(shows(&f, "dev-1", "\"devices\":2,\"devices_born\":0"));
+    assert_null(world_find(STORED, "subdevice_put"));
+    stop(&f);
+}
+
 static void the_last_word_about_the_host_is_that_it_is_gone(void **state)
 {
     struct fixture f;
@@ -1135,6 +1166,7 @@ int main(void)
         cmocka_unit_test(commands_beyond_the_limit_fail_at_once_and_say_so),
         cmocka_unit_test(what_was_true_before_a_restart_is_not_told_as_news),
         cmocka_unit_test(a_node_that_dies_while_it_is_asked_for_its_rebirth_is_dead),
+        cmocka_unit_test(devices_below_a_node_are_there_after_a_restart),
         cmocka_unit_test(the_last_word_about_the_host_is_that_it_is_gone),
         cmocka_unit_test(a_send_is_acknowledged_when_its_values_are_durable_and_not_before),
         cmocka_unit_test(too_many_new_devices_at_once_are_told_to_try_again),

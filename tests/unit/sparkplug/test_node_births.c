@@ -246,6 +246,53 @@ static void after_a_restart_only_the_death_of_the_birth_before_counts(void **sta
     assert_int_equal(info(f).life, SPB_LIFE_BORN);
 }
 
+static void
+after_a_restart_devices_are_stale_until_their_birth_and_dead_with_their_node(void **state)
+{
+    struct fx *f = *state;
+    const struct spb_node_info node = {
+        .life = SPB_LIFE_BORN, .has_bd_seq = true, .bd_seq = 3, .born_ms = T0, .conformant = true};
+    const struct spb_device born_before = {str_of("D"), SPB_LIFE_BORN, T0 + 1, 0};
+    const struct spb_device dead_before = {str_of("X"), SPB_LIFE_DEAD, T0 + 2, T0 + 3};
+    const struct spb_device never = {str_of("Y"), SPB_LIFE_UNKNOWN, 0, 0};
+    const struct spb_old_metric metric = {
+        .device = str_of("X"), .name = str_of("Temp"), .datatype = SPB_DOUBLE, .series = 7};
+    spb_node_restore(f->n, &node);
+    assert_int_equal(spb_node_restore_device(f->n, &born_before), ERR_OK);
+    assert_int_equal(spb_node_restore_device(f->n, &dead_before), ERR_OK);
+    assert_int_equal(spb_node_restore_device(f->n, &never), ERR_OK);
+    assert_int_equal(spb_node_restore_metrics(f->n, &metric, 1, &f->scratch), ERR_OK);
+    check_node(f->n);
+    assert_int_equal(info(f).n_devices, 2);
+    assert_int_equal(info(f).n_devices_born, 0);
+    const struct spb_device *d = spb_node_device(f->n, 0), *x = spb_node_device(f->n, 1);
+    assert_int_equal(d->life, SPB_LIFE_STALE);
+    assert_int_equal(d->born_ms, T0 + 1);
+    assert_int_equal(x->life, SPB_LIFE_DEAD);
+    assert_int_equal(x->died_ms, T0 + 3);
+    say(f, G_D("DDATA"), 9, integer("Count", 8)); /* nothing is announced */
+    assert_null(strstr(buf_text(&f->log), "sample"));
+    born(f, 0);
+    assert_int_equal(d->life, SPB_LIFE_STALE);
+    say(f, G_D("DBIRTH"), 1, integer("Count", 8));
+    assert_int_equal(d->life, SPB_LIFE_BORN);
+    assert_int_equal(spb_node_restore_device(f->n, &dead_before), ERR_OK); /* too late: no change */
+    assert_int_equal(d->life, SPB_LIFE_BORN);
+    assert_int_equal(x->life, SPB_LIFE_DEAD);
+}
+
+static void a_device_that_was_born_under_a_node_now_dead_is_dead_after_a_restart(void **state)
+{
+    struct fx *f = *state;
+    const struct spb_node_info node = {.life = SPB_LIFE_DEAD, .born_ms = T0, .died_ms = T0 + 9};
+    const struct spb_device before = {str_of("D"), SPB_LIFE_BORN, T0 + 1, 0};
+    spb_node_restore(f->n, &node);
+    assert_int_equal(spb_node_restore_device(f->n, &before), ERR_OK);
+    assert_int_equal(spb_node_device(f->n, 0)->life, SPB_LIFE_DEAD);
+    assert_int_equal(spb_node_device(f->n, 0)->died_ms, T0 + 9);
+    check_node(f->n);
+}
+
 static void stale_node_takes_named_values_but_trusts_no_alias(void **state)
 {
     struct fx *f = *state;
@@ -317,6 +364,8 @@ int main(void)
         T(loss_of_our_connection_makes_everything_stale_until_rebirth),
         T(birth_before_the_planned_rebirth_cancels_it),
         T(after_a_restart_only_the_death_of_the_birth_before_counts),
+        T(after_a_restart_devices_are_stale_until_their_birth_and_dead_with_their_node),
+        T(a_device_that_was_born_under_a_node_now_dead_is_dead_after_a_restart),
         T(stale_node_takes_named_values_but_trusts_no_alias),
         T(too_many_devices_are_refused_in_words),
         T(too_many_tags_are_refused_in_words),

@@ -518,7 +518,7 @@ static void a_command_and_its_audit_row_are_one(void **state)
 /* ---- loading ---- */
 
 struct loaded {
-    int devices, registrations, observations, nodes, series, commands, identities;
+    int devices, registrations, observations, nodes, subdevices, series, commands, identities;
     char order[16];
     bool ok;
 };
@@ -565,6 +565,16 @@ static enum err see_node(void *ctx, const struct load_node *n)
     return ERR_OK;
 }
 
+static enum err see_subdevice(void *ctx, const struct load_subdevice *s)
+{
+    struct loaded *l = ctx;
+    visited(l, &l->subdevices, 'b');
+    l->ok = l->ok && s->device_id == 2 && str_is(s->name, l->subdevices == 1 ? "D1" : "D2") &&
+            str_is(s->life, l->subdevices == 1 ? "born" : "dead") && s->born_ms == T0 &&
+            s->died_ms == (l->subdevices == 1 ? 0 : T0);
+    return ERR_OK;
+}
+
 static enum err see_series(void *ctx, const struct load_series *s)
 {
     struct loaded *l = ctx;
@@ -595,8 +605,9 @@ static enum err see_identity(void *ctx, const struct load_identity *i)
 
 static struct load_visitor visitor(struct loaded *l)
 {
-    return (struct load_visitor){l,        see_device, see_registration, see_observation,
-                                 see_node, see_series, see_command,      see_identity};
+    return (struct load_visitor){l,           see_device,    see_registration, see_observation,
+                                 see_node,    see_subdevice, see_series,       see_command,
+                                 see_identity};
 }
 
 static void everything_durable_is_loaded_in_order(void **state)
@@ -610,6 +621,9 @@ static void everything_durable_is_loaded_in_order(void **state)
         "INSERT INTO observation VALUES (1, 'b', '/3', false, now()), (1, 'a', '/1', true, now());"
         "INSERT INTO spb_node (device_id, life, died_at) VALUES (2, 'dead', "
         "at_ms(1700000000000));"
+        "INSERT INTO subdevice VALUES (2, 'D2', 'dead', at_ms(1700000000000), "
+        "at_ms(1700000000000)), "
+        "(2, 'D1', 'born', at_ms(1700000000000), NULL);"
         "INSERT INTO series (id, device_id, source, key) VALUES (5, 1, 'lwm2m', 'a'), (9, 1, "
         "'lwm2m', 'b');"
         "INSERT INTO series_latest VALUES (5, at_ms(1700000000000), '21.50', 'good', 'notify');"
@@ -621,10 +635,11 @@ static void everything_durable_is_loaded_in_order(void **state)
         "'suspended')");
     const struct load_visitor v = visitor(&l);
     assert_int_equal(store_load(db, &v, &max_device, &max_series), ERR_OK);
-    assert_string_equal(l.order, "dronsc");
+    assert_string_equal(l.order, "dronbsc");
     assert_true(l.ok);
     assert_int_equal(l.devices, 2);
     assert_int_equal(l.observations, 2);
+    assert_int_equal(l.subdevices, 2);
     assert_int_equal(l.series, 2);
     assert_int_equal(l.commands, 2);
     assert_int_equal(l.identities, 1);
