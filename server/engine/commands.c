@@ -19,6 +19,7 @@ void command_free(struct command *c)
     if (!c)
         return;
     free(c->request);
+    free(c->by);
     free(c->subdevice);
     free(c->expect_text);
     free(c->result);
@@ -497,10 +498,11 @@ void commands_flush(struct device *d)
 /* ---- arrival ---- */
 
 static struct command *command_new(struct device *d, struct str id, struct str request,
-                                   int64_t created_ms)
+                                   struct str by, int64_t created_ms)
 {
     struct command *c = calloc(1, sizeof *c);
-    if (!c || id.n >= sizeof c->id || !(c->request = strndup(request.p, request.n))) {
+    if (!c || id.n >= sizeof c->id || !(c->request = strndup(request.p, request.n)) ||
+        !(c->by = strndup(by.p ? by.p : "", by.n))) {
         command_free(c);
         return NULL;
     }
@@ -552,7 +554,7 @@ void command_accept(struct shard *s, const struct letter_command *l)
     if (command_find(d, str_of(l->id)))
         return; /* a repeated POST with the same idempotency key */
     struct command *c = d->n_commands < MAX_PER_DEVICE
-                            ? command_new(d, str_of(l->id), l->request, l->created_ms)
+                            ? command_new(d, str_of(l->id), l->request, l->by, l->created_ms)
                             : NULL;
     if (!c) {
         command_fail_gone(s, str_of(l->id), "too many commands wait for this device");
@@ -572,7 +574,7 @@ enum err command_restore(struct device *d, const struct load_command *l)
 {
     struct cmd_request r;
     const char *why = NULL;
-    struct command *c = command_new(d, l->id, l->request, l->created_ms);
+    struct command *c = command_new(d, l->id, l->request, l->by, l->created_ms);
     if (!c)
         return ERR_NOMEM;
     if (!cmd_state_from(l->state, &c->state) || !parse(c, &r, &why)) {

@@ -391,12 +391,12 @@ const struct lw_model *engine_model(const struct engine *e)
 /* ---- commands ---- */
 
 enum err engine_command(struct engine *e, struct str endpoint, struct str id, struct str request,
-                        int64_t created_ms)
+                        struct str by, int64_t created_ms)
 {
     struct letter_command *l;
     if (id.n >= sizeof l->id)
         return ERR_INVALID;
-    l = malloc(sizeof *l + endpoint.n + request.n);
+    l = malloc(sizeof *l + endpoint.n + request.n + by.n);
     if (!l)
         return ERR_NOMEM;
     *l = (struct letter_command){.letter.kind = LETTER_COMMAND, .created_ms = created_ms};
@@ -404,8 +404,11 @@ enum err engine_command(struct engine *e, struct str endpoint, struct str id, st
     memcpy(l->id, id.p, id.n);
     memcpy(at, endpoint.p, endpoint.n);
     memcpy(at + endpoint.n, request.p, request.n);
+    if (by.n)
+        memcpy(at + endpoint.n + request.n, by.p, by.n);
     l->endpoint = str_make(at, endpoint.n);
     l->request = str_make(at + endpoint.n, request.n);
+    l->by = str_make(at + endpoint.n + request.n, by.n);
     /* The row is committed: a full mailbox must not leave it to the next restart. */
     enum err err = mailbox_force_put(shard_of(e, endpoint)->box, &l->letter.mail);
     if (err)

@@ -104,10 +104,11 @@ const struct lw_model *engine_model(const struct engine *e);
 
 /* ---- commands ---- */
 
-/* engine_command tells the shard that command `id` was committed; `request` is its JSON text.
+/* engine_command tells the shard that command `id` was committed; `request` is its JSON text, `by`
+ * who asked for it.
  * Never refused for want of room (the row exists); ERR_CLOSED while stopping. */
 MUST_CHECK enum err engine_command(struct engine *e, struct str endpoint, struct str id,
-                                   struct str request, int64_t created_ms);
+                                   struct str request, struct str by, int64_t created_ms);
 /* engine_command_wait parks until the command reaches a final state, or `observed`-pending states
  * end, or wait_ms passes (ERR_TIMEOUT).  Call engine_waiter_new before engine_command so that no
  * answer is missed. On ERR_OK the command object's state, why and result are in *out (JSON of the

@@ -106,7 +106,7 @@ struct letter_command {
     struct letter letter;
     int64_t created_ms;
     char id[37];
-    struct str endpoint, request; /* behind this struct */
+    struct str endpoint, request, by; /* behind this struct */
 };
 
 /* ---- asks: a question to one shard, answered before the asker's patience ends or dropped ---- */
@@ -207,6 +207,7 @@ struct command {
     bool arming; /* its `sent` row is being written; publish when durable */
     bool restored;
     char *request;   /* JSON as posted */
+    char *by;        /* who asked */
     char *subdevice; /* whom a metric-write is for; NULL the node */
     enum cmd_op op;
     uint32_t timeout_ms;

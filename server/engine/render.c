@@ -356,6 +356,7 @@ void render_command(const struct command *c, const char *why, int64_t finished_m
     json_key(j, "request");
     json_raw(j, str_of(c->request));
     put_time(j, "created_at", c->created_ms);
+    put_text(j, "by", c->by);
     render_command_members(c, why, finished_ms, j);
     json_close(j);
 }

@@ -249,7 +249,7 @@ static enum err hint(struct request *r, const struct post *p)
         if (i)
             nanosleep(&(struct timespec){.tv_nsec = 50 * 1000000}, NULL);
         e = engine_command(r->http->parts.engine, r->params[0], str_of(p->id), p->text,
-                           p->created_ms);
+                           str_of(r->who.name), p->created_ms);
     }
     return e;
 }

@@ -192,6 +192,7 @@ static enum err visit_command(struct loading *l)
         .device_id = number(l, 6),
         .created_ms = time_ms(l, 7),
         .sent_ms = time_ms(l, 8),
+        .by = l->f[9],
     };
     return l->v->command ? l->v->command(l->v->ctx, &c) : ERR_OK;
 }
@@ -232,7 +233,7 @@ static const struct table tables[] = {
      visit_series},
     {"command",
      COPY("SELECT c.id::text, d.endpoint, c.op, c.request, c.state, c.token, c.device_id, "
-          "c.created_at, c.sent_at FROM command c JOIN device d ON d.id = c.device_id "
+          "c.created_at, c.sent_at, c.by_name FROM command c JOIN device d ON d.id = c.device_id "
           "WHERE c.state IN ('queued', 'sent', 'accepted') ORDER BY c.created_at, c.id"),
      visit_command},
     {"identity",

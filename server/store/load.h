@@ -46,7 +46,7 @@ struct load_series {
     struct str value, quality, origin; /* JSON text; word; source word */
 };
 struct load_command {
-    struct str id, endpoint, op, request, state, token;
+    struct str id, endpoint, op, request, state, token, by;
     int64_t device_id, created_ms, sent_ms;
 };
 struct load_identity {

@@ -83,7 +83,11 @@ test('commands and the timeline are followed fleet-wide', async () => {
   const done = live.next((m) => m.id === 'c' && m.commands?.some((c) => c.state === 'succeeded'));
   const event = live.next((m) => m.id === 't' && m.events?.some((e) => e.endpoint === 'live-cmd'));
   const posted = await stack.api('POST', '/devices/live-cmd/commands?wait=5', { op: 'read', path: '/3/0/0' });
-  assert.equal((await done).commands.find((c) => c.state === 'succeeded').id, posted.body.id);
+  const told = (await done).commands.find((c) => c.state === 'succeeded');
+  assert.equal(told.id, posted.body.id);
+  assert.ok(told.by, 'who asked for it');
+  assert.equal(told.by, (await stack.api('GET', `/commands/${told.id}`)).body.by);
+  assert.deepEqual(Object.keys(told).sort(), Object.keys(posted.body).sort(), 'the same as by REST');
   await event;
   await live.close();
 });

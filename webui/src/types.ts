@@ -317,8 +317,7 @@ export interface Command {
   created_at: string;
   sent_at: string | null;
   finished_at: string | null;
-  /** Left out on the live socket. */
-  by?: string | null;
+  by: string | null;
   result: CommandResult | null;
 }
 

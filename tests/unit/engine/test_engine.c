@@ -111,9 +111,9 @@ static const char id[] = "11111111-2222-3333-4444-555555555555";
 
 static void post(struct fixture *f, const char *request)
 {
-    assert_int_equal(
-        engine_command(f->engine, str_of("dev-1"), str_of(id), str_of(request), clock_utc_ms()),
-        ERR_OK);
+    assert_int_equal(engine_command(f->engine, str_of("dev-1"), str_of(id), str_of(request),
+                                    str_of("ann"), clock_utc_ms()),
+                     ERR_OK);
 }
 
 static void register_device(void)
@@ -663,16 +663,16 @@ static void our_own_second_write_does_not_prove_the_first(void **state)
     wait_for_commands(1);
     answer_last_command("{\"code\":\"2.05\",\"values\":[{\"path\":\"/1/0/1\",\"value\":300}]}");
     assert_non_null(world_wait(STORED, "|succeeded|"));
-    assert_int_equal(
-        engine_command(f.engine, str_of("dev-1"), str_of(second), str_of(write), clock_utc_ms()),
-        ERR_OK);
+    assert_int_equal(engine_command(f.engine, str_of("dev-1"), str_of(second), str_of(write),
+                                    str_of("ann"), clock_utc_ms()),
+                     ERR_OK);
     wait_for_commands(2);
     answer_last_command("{\"code\":\"2.04\"}");
     assert_non_null(world_wait(STORED, "666666666666|accepted|"));
     static const char third[] = "11111111-2222-3333-4444-777777777777";
-    assert_int_equal(
-        engine_command(f.engine, str_of("dev-1"), str_of(third), str_of(write), clock_utc_ms()),
-        ERR_OK);
+    assert_int_equal(engine_command(f.engine, str_of("dev-1"), str_of(third), str_of(write),
+                                    str_of("ann"), clock_utc_ms()),
+                     ERR_OK);
     wait_for_commands(3);
     answer_last_command("{\"code\":\"2.04\"}");
     assert_non_null(world_wait(STORED, "777777777777|accepted|"));
@@ -755,12 +755,12 @@ static void commands_beyond_the_limit_fail_at_once_and_say_so(void **state)
         snprintf(one, sizeof one, "11111111-2222-3333-4444-%012d", i);
         assert_int_equal(engine_command(f.engine, str_of("dev-1"), str_of(one),
                                         str_of("{\"op\":\"read\",\"path\":\"/3/0/0\"}"),
-                                        clock_utc_ms()),
+                                        str_of("ann"), clock_utc_ms()),
                          ERR_OK);
     }
     struct engine_waiter *w = engine_waiter_new(f.engine, str_of(last));
     assert_int_equal(engine_command(f.engine, str_of("dev-1"), str_of(last),
-                                    str_of("{\"op\":\"read\",\"path\":\"/3/0/0\"}"),
+                                    str_of("{\"op\":\"read\",\"path\":\"/3/0/0\"}"), str_of("ann"),
                                     clock_utc_ms()),
                      ERR_OK);
     buf_init(&members, 4096);

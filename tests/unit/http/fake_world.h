@@ -177,9 +177,9 @@ enum err engine_forget(struct engine *e, struct str endpoint, uint32_t wait_ms)
 }
 
 enum err engine_command(struct engine *e, struct str endpoint, struct str id, struct str request,
-                        int64_t created_ms)
+                        struct str by, int64_t created_ms)
 {
-    (void)e, (void)endpoint, (void)id, (void)created_ms;
+    (void)e, (void)endpoint, (void)id, (void)by, (void)created_ms;
     pthread_mutex_lock(&world.lock);
     snprintf(world.last_request, sizeof world.last_request, "%.*s", STR_ARG(request));
     world.commands++;
