@@ -322,6 +322,28 @@ test('a lost socket is shown, and everything is fresh after it returns', async (
     .waitFor();
 });
 
+test('a session that ends while the page is open leads to the login, and says so', async (t) => {
+  const page = await open(t);
+  await sign_in(page);
+  await page.locator('.live-on').waitFor();
+  const anew = page.waitForEvent('websocket');
+  mock.live.sign_out(); // but another tab has signed in again: the cookie is good
+  await anew;
+  await page.locator('.live-on').waitFor();
+  await page.context().clearCookies();
+  let sockets = 0;
+  page.on('websocket', () => sockets++);
+  mock.live.sign_out();
+  await page.getByRole('alert').filter({ hasText: 'You were signed out' }).waitFor();
+  await page.getByLabel('User name').waitFor();
+  await page.waitForTimeout(1500); // longer than the first pause before a reconnect
+  assert.equal(sockets, 0, 'nothing is opened without a session');
+  await page.getByLabel('User name').fill('admin');
+  await page.getByLabel('Password').fill('admin');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.locator('.live-on').waitFor();
+});
+
 test('a change of state reaches the open page within a second', async (t) => {
   const page = await open(t);
   await sign_in(page, '/devices/sim-demo-00011');

@@ -94,11 +94,17 @@ export function attach_live(server, world, allowed) {
   world.on('device', (e) => clients.forEach((c) => c.devices.add(e)));
   world.on('value', (v) => clients.forEach((c) => c.values.set(`${v[0]} ${v[1]}`, v)));
   world.on('event', (e) => clients.forEach((c) => c.events.push(e)));
-  world.on('command', ({ by: _, ...m }) => clients.forEach((c) => c.commands.set(m.id, m)));
+  world.on('command', (m) => clients.forEach((c) => c.commands.set(m.id, m)));
   const timer = setInterval(() => clients.forEach((c) => c.tick()), TICK_MS);
   const ping = setInterval(() => clients.forEach((c) => c.send([{ op: 'ping' }])), 15_000);
   return {
     drop: () => clients.forEach((c) => c.socket.terminate()),
+    sign_out: () =>
+      clients.forEach((c) => {
+        const detail = 'The session or token that opened this view has ended.';
+        c.send([{ op: 'error', id: '', code: 'unauthenticated', detail }]);
+        c.socket.close();
+      }),
     resync: () => clients.forEach((c) => c.resync()),
     close: () => {
       clearInterval(timer);

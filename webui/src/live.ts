@@ -5,7 +5,8 @@
 // need no idea of connections. Operations are queued and handed over once per animation frame, or
 // at once beyond BATCH_MAX so that a hidden or busy tab cannot pile them up without end. Silence
 // for longer than two server pings means a dead path: the socket is closed and opened again, with
-// back-off that doubles up to 15 s and is spread by chance.
+// back-off that doubles up to 15 s and is spread by chance. Only when the server says that the
+// session has ended is nothing opened again: whoever asked by `live_on_unauthenticated` decides.
 
 import { signal } from '@preact/signals';
 import type { LiveOp, LiveTopic } from './types';
@@ -38,6 +39,7 @@ let retry_timer = 0;
 let silence_timer = 0;
 let queue: LiveOp[] = [];
 let frame_asked = false;
+let on_unauthenticated: () => void = () => {};
 
 export function live_backoff_next(current: number, chance: number): number {
   return Math.min(BACKOFF_MAX_MS, current * 2) * (0.75 + chance / 2);
@@ -79,11 +81,20 @@ function ask(s: Subscription): void {
   socket.send(JSON.stringify(message));
 }
 
+export function live_on_unauthenticated(hook: () => void): void {
+  on_unauthenticated = hook;
+}
+
 function receive(event: MessageEvent): void {
   heard();
   try {
-    const ops: unknown = JSON.parse(String(event.data));
-    enqueue((Array.isArray(ops) ? ops : [ops]) as LiveOp[]);
+    const said: unknown = JSON.parse(String(event.data));
+    const ops = (Array.isArray(said) ? said : [said]) as LiveOp[];
+    enqueue(ops);
+    if (ops.some((op) => op.op === 'error' && op.code === 'unauthenticated')) {
+      live_stop();
+      on_unauthenticated();
+    }
   } catch {
     socket?.close();
   }

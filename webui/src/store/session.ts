@@ -2,7 +2,7 @@
 
 import { computed, signal } from '@preact/signals';
 import { api, api_on_signed_out } from '../api';
-import { live_start, live_stop } from '../live';
+import { live_on_unauthenticated, live_start, live_stop } from '../live';
 import type { Role, Session } from '../types';
 import { error_of, toast_error } from './ui';
 
@@ -36,6 +36,23 @@ function end(): void {
   live_stop();
 }
 
+function signed_out(): void {
+  if (!session.value) return;
+  end();
+  login_error.value = { text: 'You were signed out: the session has ended.', code: '' };
+}
+
+/** The session behind the socket is over; another tab may have brought a new one for all. */
+async function check_again(): Promise<void> {
+  try {
+    const s = await api.session_get();
+    if (session.value) begin(s);
+  } catch (e) {
+    if (error_of(e).status === 401) signed_out();
+    else if (session.value) live_start();
+  }
+}
+
 export async function login(username: string, password: string): Promise<void> {
   login_busy.value = true;
   login_error.value = null;
@@ -62,9 +79,8 @@ export async function logout(): Promise<void> {
 }
 
 export async function session_start(): Promise<void> {
-  api_on_signed_out(() => {
-    if (session.value) end();
-  });
+  api_on_signed_out(signed_out);
+  live_on_unauthenticated(() => void check_again());
   if (!localStorage.getItem(HINT)) {
     session.value = null;
     return;
