@@ -80,7 +80,14 @@ static enum err sink_send(void *ctx, const struct lw_downlink *d)
     struct engine *e = dev->shard->engine;
     const struct lw_registration *r = lw_client_registration(dev->lw);
     bool back = d->op == LW_DOWN_ACK || r->state != LW_REG_REGISTERED;
+    struct lw_downlink refusal = *d;
     struct buf topic, payload;
+    if (d->op == LW_DOWN_ACK && d->ack_of == LW_UP_SEND && lw_code_ok(d->code) &&
+        dev->shard->refused_now) { /* there was no room for some of them */
+        refusal.code = LW_INTERNAL;
+        refusal.error = str_of("the values could not be stored");
+        d = &refusal;
+    }
     buf_init(&topic, 1024);
     buf_init(&payload, PAYLOAD_MAX);
     enum err err = encode(back ? (enum lw_dialect)dev->asking : r->dialect, str_of(dev->prefix),

@@ -1034,6 +1034,26 @@ static void before_the_broker_is_full_samples_are_refused_and_counted_per_device
     stop(&f);
 }
 
+static void a_send_whose_values_found_no_room_is_refused(void **state)
+{
+    struct fixture f;
+    (void)state;
+    start(&f);
+    say_node(true, 0, 1);
+    register_device();
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg"));
+    world.full = true;
+    for (unsigned i = 1; i <= BATCH_SAMPLES + 1; i++)
+        say_node(false, i % 256, (int)i);
+    world_say(&world.lw, "lwm2m/dev-1/send",
+              "{\"token\":\"s1\",\"values\":[{\"path\":\"/3303/0/5700\",\"value\":1.5}]}", false);
+    const char *ack = world_wait(PUBLISHED, "lwm2m/dev-1/ack/send");
+    assert_non_null(ack);
+    assert_non_null(strstr(ack, "5.00"));
+    world.full = false;
+    stop(&f);
+}
+
 static void what_the_broker_says_of_itself_is_counted_from_either_session(void **state)
 {
     struct fixture f;
@@ -1184,6 +1204,7 @@ int main(void)
         cmocka_unit_test(what_waits_is_taken_before_the_session_ends_for_the_node),
         cmocka_unit_test(what_waits_in_a_shard_is_bounded_when_more_comes_than_it_handles),
         cmocka_unit_test(before_the_broker_is_full_samples_are_refused_and_counted_per_device),
+        cmocka_unit_test(a_send_whose_values_found_no_room_is_refused),
         cmocka_unit_test(what_the_broker_says_of_itself_is_counted_from_either_session),
         cmocka_unit_test(a_suspended_device_is_refused_counted_and_shown_lost),
         cmocka_unit_test(a_name_suspended_before_our_start_makes_no_device),
