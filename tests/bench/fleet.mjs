@@ -9,7 +9,7 @@
 // the difference of the server's resident size, allocator included. Times are also given as ratios
 // to limits of the same run: a start to reading the same rows with COPY, a list to GET /healthz.
 //
-// --quick is 10,000 devices and 200,000 events, in less than a minute. --seed writes the whole fleet
+// --quick is 4,000 devices and 100,000 events, in less than a minute. --seed writes the whole fleet
 // by SQL instead of bearing it over the broker: start and lists at full size in little time.
 
 import { spawn } from 'node:child_process';
@@ -24,8 +24,8 @@ if (has('help')) {
   console.log(text.slice(0, text.indexOf('\nimport')).replace(/^\/\/ ?/gm, ''));
   process.exit(0);
 }
-const devices = number('devices', has('quick') ? 10000 : 100000);
-const events = number('events', has('quick') ? 200000 : 10000000);
+const devices = number('devices', has('quick') ? 4000 : 100000);
+const events = number('events', has('quick') ? 100000 : 10000000);
 const rounds = number('rounds', 20);
 const METRICS = 10;
 const name = (i) => `fleet-${String(i).padStart(6, '0')}`;
