@@ -61,6 +61,11 @@ static void hush(void *ctx, const char *message)
     log_debug("pg.notice", KS("text", s));
 }
 
+/* What a database or role is set to is for people: here a day has 24 hours, times in texts mean the
+ * same when they are read back, and numbers in texts are exact. */
+static const char session_sql[] = "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; "
+                                  "SET extra_float_digits = 1";
+
 enum err pg_connect(const char *conninfo, const char *application, struct pg **out)
 {
     /* Later words win: the caller's string may override the first two. */
@@ -82,6 +87,11 @@ enum err pg_connect(const char *conninfo, const char *application, struct pg **o
     }
     PQsetNoticeProcessor(db->c, hush, NULL);
     db->cancel = PQgetCancel(db->c);
+    if (pg_script(db, session_sql)) {
+        log_warn("pg.connect_failed", KV("application", application), KV("reason", pg_error(db)));
+        pg_close(db);
+        return ERR_DB;
+    }
     *out = db;
     return ERR_OK;
 }

@@ -546,6 +546,40 @@ static void sql_unpacks_what_c_packs(void **state)
     }
 }
 
+/* The clocks of Berlin go forward on 29 March 2026: that day has 23 hours there. */
+#define CLOCKS_CHANGE (T0 + 87 * DAY)
+
+static void a_session_of_another_time_zone_sees_the_same(void **state)
+{
+    static const char elsewhere[] = "SET timezone = 'Europe/Berlin'; SET datestyle = 'SQL, DMY'";
+    (void)state;
+    const struct points all = points_of(CLOCKS_CHANGE - DAY, 20000000, 4 * 4320);
+    struct pg *before = db;
+    struct pg_result *r;
+    put_merged(1, &all, 1800, 1000); /* no hour is fast: days of one chunk */
+    sql("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Europe/Berlin''', "
+        "current_database()); END $$");
+    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
+    assert_int_equal(pg_script(grafana, elsewhere), ERR_OK);
+    assert_points(&all, CLOCKS_CHANGE + 23 * HOUR + 30 * MINUTE, CLOCKS_CHANGE + DAY);
+    assert_buckets(&all, CLOCKS_CHANGE - DAY, CLOCKS_CHANGE + 3 * DAY, HOUR);
+    assert_buckets(&all, CLOCKS_CHANGE + 23 * HOUR + 30 * MINUTE, CLOCKS_CHANGE + DAY, MINUTE);
+    assert_same_in_sql(CLOCKS_CHANGE - DAY, CLOCKS_CHANGE + 3 * DAY, HOUR);
+    assert_same_in_sql(CLOCKS_CHANGE + 23 * HOUR + 30 * MINUTE, CLOCKS_CHANGE + DAY, MINUTE);
+    assert_int_equal(pg_exec(grafana,
+                             "SELECT count(*) FROM grafana.history('one', 'spb:/a', "
+                             "'2026-03-29 23:30:00Z', '2026-03-30 00:00:00Z')",
+                             NULL, 0, &r),
+                     ERR_OK);
+    assert_int_equal(pg_i64(r, 0, 0), 90);
+    pg_result_free(r);
+    sql("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET timezone', current_database()); END "
+        "$$");
+    assert_int_equal(pg_script(grafana, "RESET timezone; RESET datestyle"), ERR_OK);
+    pg_close(db);
+    db = before;
+}
+
 static void widths_of_dashboards_become_whole(void **state)
 {
     static const char *const widths[][2] = {{"90 seconds", "00:02:00"}, {"1 minute", "00:01:00"},
@@ -592,6 +626,7 @@ int main(void)
         TEST(few_samples_come_as_they_are),
         TEST(the_last_sample_before_a_time_is_found),
         TEST(sql_unpacks_what_c_packs),
+        TEST(a_session_of_another_time_zone_sees_the_same),
         TEST(widths_of_dashboards_become_whole),
         TEST(what_makes_no_sense_is_an_error_and_the_connection_goes_on),
     };
