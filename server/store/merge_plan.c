@@ -139,17 +139,22 @@ static enum err keep_items(struct merge_plan *p, const struct pg_result *r)
     return ERR_OK;
 }
 
-/* $1: from, $2: till, $3: whether the day is over, when only what is fast already is of the hour
- * and the rest of the day. */
+/* $1: from, $2: till, $3: whether the day is over, when the day's plan takes what is slow.  A fast
+ * hour is taken by itself then, too, lest a day of it has to be in memory, unless samples of the
+ * hour are in the day's chunk.  EXISTS: a set of a million series would not be hashed for IN. */
 #define HOUR_ITEMS                                                                                 \
     "SELECT p.series_id, p.n + CASE WHEN p.fast THEN coalesce((SELECT sum(c.n) FROM chunk c "      \
     "WHERE c.series_id = p.series_id AND c.start >= at_ms($1::bigint / 1000) "                     \
     "AND c.start < at_ms($2::bigint / 1000)), 0) ELSE 0 END FROM (SELECT series_id, sum(n) AS n, " \
-    "count(*) AS pieces, series_id IN (SELECT m.series_id FROM rollup_minute m "                   \
-    "WHERE m.start = at_ms($1::bigint / 1000)) AS fast FROM piece "                                \
+    "count(*) AS pieces, EXISTS (SELECT FROM rollup_minute m WHERE m.series_id = piece.series_id " \
+    "AND m.start = at_ms($1::bigint / 1000)) AS fast FROM piece "                                  \
     "WHERE start >= at_ms($1::bigint / 1000) AND start < at_ms($2::bigint / 1000) "                \
     "GROUP BY series_id) p WHERE p.fast OR (NOT $3::boolean "                                      \
-    "AND (p.n >= 1800 OR p.pieces > " PIECES_MAX ")) ORDER BY p.series_id"
+    "AND (p.n >= 1800 OR p.pieces > " PIECES_MAX ")) OR ($3::boolean AND p.n >= 1800 AND "         \
+    "NOT EXISTS (SELECT FROM chunk c WHERE c.series_id = p.series_id "                             \
+    "AND c.start > at_ms($1::bigint / 1000) - interval '24 hours' "                                \
+    "AND c.start < at_ms($2::bigint / 1000) AND c.stop >= at_ms($1::bigint / 1000))) "             \
+    "ORDER BY p.series_id"
 
 #define DAY_ITEMS                                                                                  \
     "SELECT x.series_id, CASE WHEN sum(x.n) > 0 THEN sum(x.n) + coalesce((SELECT sum(c.n) "        \
@@ -158,8 +163,8 @@ static enum err keep_items(struct merge_plan *p, const struct pg_result *r)
     "SELECT series_id, n FROM piece WHERE start >= at_ms($1::bigint / 1000) "                      \
     "AND start < at_ms($2::bigint / 1000) UNION ALL "                                              \
     "SELECT m.series_id, 0 FROM rollup_minute m WHERE m.start >= at_ms($1::bigint / 1000) "        \
-    "AND m.start < at_ms($2::bigint / 1000) AND m.series_id NOT IN (SELECT h.series_id "           \
-    "FROM rollup_hour h WHERE h.start = at_ms($1::bigint / 1000))) x "                             \
+    "AND m.start < at_ms($2::bigint / 1000) AND NOT EXISTS (SELECT FROM rollup_hour h "            \
+    "WHERE h.series_id = m.series_id AND h.start = at_ms($1::bigint / 1000))) x "                  \
     "GROUP BY x.series_id ORDER BY x.series_id"
 
 static enum err read_items(struct merge_plan *p, struct pg *db, int64_t horizon_us)

@@ -223,6 +223,29 @@ static void a_day_that_is_over_becomes_chunks_and_rollups(void **state)
     pg_close(db);
 }
 
+/* What was not merged on its day: memory holds one hour of a fast series, not its day. */
+static void fast_hours_of_a_day_that_is_over_are_taken_one_by_one(void **state)
+{
+    (void)state;
+    bool again;
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    land(DAY_OF_DATA);
+    expect_this();
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(merger_step(m, db, day_us + 30 * HOUR_US, &again), ERR_OK);
+        assert_true(again);
+        assert_int_equal(ask("SELECT count(*) FROM rollup_minute WHERE series_id = 1"), i);
+        as_expected();
+    }
+    merge_at(m, db, 30 * HOUR_US);
+    as_expected();
+    rollups_are_true();
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
+    merger_free(m);
+    pg_close(db);
+}
+
 static void late_samples_join_what_is_merged(void **state)
 {
     (void)state;
@@ -411,6 +434,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, fresh)
     const struct CMUnitTest tests[] = {
         T(a_day_that_is_over_becomes_chunks_and_rollups),
+        T(fast_hours_of_a_day_that_is_over_are_taken_one_by_one),
         T(late_samples_join_what_is_merged),
         T(hours_of_today_are_merged_if_they_are_fast),
         T(what_waits_to_be_packed_holds_an_hour_up_for_a_while),
