@@ -139,6 +139,14 @@ static enum err keep_items(struct merge_plan *p, const struct pg_result *r)
     return ERR_OK;
 }
 
+#define DAY_START "date_trunc('day', at_ms($1::bigint / 1000), 'UTC')"
+/* Whether only roll-ups are left of a series' day: samples of it that come now stay pieces, because
+ * roll-ups made anew would forget what they stand for. */
+#define ONLY_ROLLUPS(series)                                                                       \
+    "EXISTS (SELECT FROM rollup_hour h WHERE h.series_id = " series " AND h.start = " DAY_START    \
+    ") AND NOT EXISTS (SELECT FROM chunk c WHERE c.series_id = " series                            \
+    " AND c.start >= " DAY_START " AND c.start < " DAY_START " + interval '24 hours')"
+
 /* $1: from, $2: till, $3: whether the day is over, when the day's plan takes what is slow.  A fast
  * hour is taken by itself then, too, lest a day of it has to be in memory, unless samples of the
  * hour are in the day's chunk.  EXISTS: a set of a million series would not be hashed for IN. */
@@ -149,12 +157,12 @@ static enum err keep_items(struct merge_plan *p, const struct pg_result *r)
     "count(*) AS pieces, EXISTS (SELECT FROM rollup_minute m WHERE m.series_id = piece.series_id " \
     "AND m.start = at_ms($1::bigint / 1000)) AS fast FROM piece "                                  \
     "WHERE start >= at_ms($1::bigint / 1000) AND start < at_ms($2::bigint / 1000) "                \
-    "GROUP BY series_id) p WHERE p.fast OR (NOT $3::boolean "                                      \
+    "GROUP BY series_id) p WHERE (p.fast OR (NOT $3::boolean "                                     \
     "AND (p.n >= 1800 OR p.pieces > " PIECES_MAX ")) OR ($3::boolean AND p.n >= 1800 AND "         \
     "NOT EXISTS (SELECT FROM chunk c WHERE c.series_id = p.series_id "                             \
     "AND c.start > at_ms($1::bigint / 1000) - interval '24 hours' "                                \
-    "AND c.start < at_ms($2::bigint / 1000) AND c.stop >= at_ms($1::bigint / 1000))) "             \
-    "ORDER BY p.series_id"
+    "AND c.start < at_ms($2::bigint / 1000) AND c.stop >= at_ms($1::bigint / 1000)))) "            \
+    "AND NOT ($3::boolean AND " ONLY_ROLLUPS("p.series_id") ") ORDER BY p.series_id"
 
 #define DAY_ITEMS                                                                                  \
     "SELECT x.series_id, CASE WHEN sum(x.n) > 0 THEN sum(x.n) + coalesce((SELECT sum(c.n) "        \
@@ -165,7 +173,7 @@ static enum err keep_items(struct merge_plan *p, const struct pg_result *r)
     "SELECT m.series_id, 0 FROM rollup_minute m WHERE m.start >= at_ms($1::bigint / 1000) "        \
     "AND m.start < at_ms($2::bigint / 1000) AND NOT EXISTS (SELECT FROM rollup_hour h "            \
     "WHERE h.series_id = m.series_id AND h.start = at_ms($1::bigint / 1000))) x "                  \
-    "GROUP BY x.series_id ORDER BY x.series_id"
+    "GROUP BY x.series_id HAVING NOT (" ONLY_ROLLUPS("x.series_id") ") ORDER BY x.series_id"
 
 static enum err read_items(struct merge_plan *p, struct pg *db, int64_t horizon_us)
 {

@@ -276,6 +276,34 @@ static void late_samples_join_what_is_merged(void **state)
     pg_close(db);
 }
 
+/* A class that keeps samples longer from now on lets in late ones of days of which only roll-ups
+ * are left. */
+static void late_samples_do_not_replace_what_retention_left(void **state)
+{
+    (void)state;
+    struct pg *db = join_server();
+    struct merger *m = merger();
+    land(DAY_OF_DATA);
+    merge_at(m, db, 30 * HOUR_US);
+    sql("DELETE FROM chunk");
+    land("INSERT INTO landing (series_id, ts, value, quality) "
+         "SELECT 1, d + interval '3 h 7.5 s', 50, 16 FROM t UNION ALL " /* fast hour */
+         "SELECT 1, d + interval '9 h', 1, 16 FROM t UNION ALL "        /* slow hour */
+         "SELECT 2, d + interval '12 h 1 s', -9, 16 FROM t UNION ALL "
+         "SELECT 2, d + interval '13 h' + i * interval '1 s', -9, 16 FROM t, "
+         "generate_series(0, 1999) i");
+    expect_this();
+    merge_at(m, db, 30 * HOUR_US + 11 * MINUTE_US);
+    as_expected();
+    assert_int_equal(ask("SELECT sum(x) FROM rollup_hour, unnest(n) x WHERE series_id = 1"), 10800);
+    assert_int_equal(ask("SELECT sum(x) FROM rollup_minute, unnest(n) x WHERE series_id = 1"),
+                     10800);
+    assert_int_equal(ask("SELECT sum(x) FROM rollup_hour, unnest(n) x WHERE series_id = 2"), 1440);
+    assert_int_equal(ask("SELECT sum(n) FROM piece"), 2003);
+    merger_free(m);
+    pg_close(db);
+}
+
 static void hours_of_today_are_merged_if_they_are_fast(void **state)
 {
     (void)state;
@@ -436,6 +464,7 @@ int main(void)
         T(a_day_that_is_over_becomes_chunks_and_rollups),
         T(fast_hours_of_a_day_that_is_over_are_taken_one_by_one),
         T(late_samples_join_what_is_merged),
+        T(late_samples_do_not_replace_what_retention_left),
         T(hours_of_today_are_merged_if_they_are_fast),
         T(what_waits_to_be_packed_holds_an_hour_up_for_a_while),
         T(chunks_take_the_class_of_their_series),
