@@ -150,6 +150,7 @@ int main(int argc, char **argv)
 {
     struct sim_options options;
     char why[256] = "";
+    signal(SIGPIPE, SIG_IGN); /* a broker that dies while we write is an outage like any other */
     enum err e = options_read(argc, argv, &options, why, sizeof why);
     if (!e && options.help) {
         options_help();

@@ -3,6 +3,7 @@
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { atMost, withStack, until } from './lib/stack.mjs';
 
 withStack('a small fleet', { devices: 5 }, (stack) => {
@@ -30,6 +31,14 @@ test('five devices, both strands of each, one connection each', async () => {
   const log = stack.broker.log();
   const connects = new Set([...log.matchAll(/as (sim-t-\d+) /g)].map((m) => m[1]));
   if (connects.size) assert.equal(connects.size, 5);
+});
+
+test('neither side dies of a connection that is gone while it writes', () => {
+  const sigpipe = 1n << 12n;
+  for (const part of [stack.sim, stack.server]) {
+    const ignored = fs.readFileSync(`/proc/${part.pid}/status`, 'utf8').match(/^SigIgn:\s*(\w+)$/m)[1];
+    assert.ok(BigInt(`0x${ignored}`) & sigpipe, part.name);
+  }
 });
 
 test('the operator reads, writes, executes and observes', async () => {
