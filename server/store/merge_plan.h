@@ -2,9 +2,9 @@
  *
  * A span is an hour or a day of UTC.  It is due two minutes after its end, when nothing waits to be
  * packed that was opened before (or a quarter of an hour later, whatever waits: what comes late is
- * merged later).  An hour's plan holds the series that are fast in it (of a day that is over: unless the
- * day's chunk has samples of the hour); a day's, once it is over, all others with pieces and those
- * whose day has no row in rollup_hour yet. */
+ * merged later).  An hour's plan holds the series that are fast in it (of a day that is over:
+ * unless the day's chunk has samples of the hour); a day's, once it is over, all others with pieces
+ * and those whose day has no row in rollup_hour yet. */
 #ifndef BRAID_STORE_MERGE_PLAN_H
 #define BRAID_STORE_MERGE_PLAN_H
 
