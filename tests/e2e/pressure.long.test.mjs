@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Load } from '../bench/lib/load.mjs';
 import { until, withStack } from './lib/stack.mjs';
 
-const config = { 'spool.max_mb': 1, 'mqtt.backlog_mb': 1 };
+const config = { 'spool.max_mb': 4, 'mqtt.backlog_mb': 1 };
 
 withStack('a store without room', { config, broker: 'sys_interval 1\n' }, (stack) => {
   const nodes = 10;
