@@ -23,7 +23,13 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define WORLD_MAX 4096
+#define WORLD_MAX   4096
+#define PATIENCE_MS 30000 /* for what other threads do, on a machine that is busy */
+
+/* Waits until `condition` holds, or patience ends: assert afterwards what matters. */
+#define WORLD_UNTIL(condition)                                                                     \
+    for (uint64_t end_ = clock_mono_ms() + PATIENCE_MS; !(condition) && clock_mono_ms() < end_;)   \
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL)
 
 struct mqtt {
     struct mqtt_handler handler;
@@ -48,6 +54,7 @@ static struct world {
     struct done held[64];
     size_t n_held;
     int next_mid;
+    bool session_present; /* of the first connection */
     const struct load_device *devices;
     const struct load_registration *registrations;
     const struct load_command *commands;
@@ -84,7 +91,7 @@ enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, 
         h->will(h->ctx, &topic, &payload, &qos, &retain);
     buf_fini(&topic);
     buf_fini(&payload);
-    h->connected(h->ctx, m, false);
+    h->connected(h->ctx, m, world.session_present);
     return ERR_OK;
 }
 
@@ -321,8 +328,7 @@ static const char *world_find(char **list, const size_t *n, const char *part)
 static const char *world_wait(char **list, const size_t *n, const char *part)
 {
     const char *found = NULL;
-    for (int i = 0; i < 2000 && !(found = world_find(list, n, part)); i++)
-        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    WORLD_UNTIL((found = world_find(list, n, part)));
     if (!found)
         print_error("never seen: %s\n", part);
     return found;
@@ -338,7 +344,7 @@ static void world_forget(void)
     for (size_t i = 0; i < world.n_stored; i++)
         free(world.stored[i]);
     world.n_published = world.n_stored = world.n_samples = world.n_held = 0;
-    world.hold = world.pressed = world.full = false;
+    world.hold = world.pressed = world.full = world.session_present = false;
     world.commit_result = ERR_OK;
     world.n_devices = world.n_registrations = world.n_nodes = world.n_commands = 0;
     world.n_subdevices = 0;
