@@ -36,9 +36,6 @@ MUST_CHECK enum err spb_unpack_value(struct arena *a, struct str bytes, struct s
 /* spb_inflate unpacks a zlib or gzip body into the arena; never more than `limit` bytes. */
 MUST_CHECK enum err spb_inflate(struct arena *a, struct str body, size_t limit, struct str *out);
 
-/* spb_metric_of copies the fields of an unpacked metric; text and messages stay in the arena. */
-void spb_metric_of(const Braid__Sparkplug__Metric *in, struct spb_metric *out);
-
 /* Renderers to JSON text in the arena.  ERR_INVALID for bytes or shapes that contradict the
  * datatype, ERR_TOOBIG when the text would exceed 4 MiB. */
 MUST_CHECK enum err spb_render_array(struct arena *a, unsigned datatype, struct str bytes,

@@ -270,6 +270,65 @@ static struct spb_metric parameter_metric(const Braid__Sparkplug__Parameter *p)
     return m;
 }
 
+#define VALUE(x) BRAID__SPARKPLUG__METRIC__VALUE_##x
+
+static void value_of(const Braid__Sparkplug__Metric *in, struct spb_metric *out)
+{
+    switch (in->value_case) {
+    case VALUE(INT_VALUE):
+        out->wire = SPB_W_INT;
+        out->u = in->int_value;
+        break;
+    case VALUE(LONG_VALUE):
+        out->wire = SPB_W_LONG;
+        out->u = in->long_value;
+        break;
+    case VALUE(FLOAT_VALUE):
+        out->wire = SPB_W_FLOAT;
+        out->f = (double)in->float_value;
+        break;
+    case VALUE(DOUBLE_VALUE):
+        out->wire = SPB_W_DOUBLE;
+        out->f = in->double_value;
+        break;
+    case VALUE(BOOLEAN_VALUE):
+        out->wire = SPB_W_BOOL;
+        out->b = in->boolean_value != 0;
+        break;
+    case VALUE(STRING_VALUE):
+        out->wire = SPB_W_STRING;
+        out->s = str_of(in->string_value);
+        break;
+    case VALUE(BYTES_VALUE):
+        out->wire = SPB_W_BYTES;
+        out->s = str_make((const char *)in->bytes_value.data, in->bytes_value.len);
+        break;
+    case VALUE(DATASET_VALUE):
+        out->wire = SPB_W_DATASET;
+        out->message = in->dataset_value;
+        break;
+    case VALUE(TEMPLATE_VALUE):
+        out->wire = SPB_W_TEMPLATE;
+        out->message = in->template_value;
+        break;
+    case VALUE(EXTENSION_VALUE):
+        out->wire = SPB_W_OTHER;
+        break;
+    default:
+        out->wire = SPB_W_NONE;
+    }
+}
+
+static struct spb_metric member_metric(const Braid__Sparkplug__Metric *in)
+{
+    struct spb_metric m = {.name = str_of(in->name),
+                           .alias = in->alias,
+                           .datatype = in->datatype,
+                           .is_null = in->has_is_null && in->is_null};
+    value_of(in, &m);
+    return m;
+}
+
 static enum err put_member(const struct job *job, const struct spb_metric *m, unsigned datatype,
                            struct json_out *j)
 {
@@ -287,9 +346,8 @@ static enum err put_members(const struct job *job, const Braid__Sparkplug__Templ
     json_key(j, "metrics");
     json_open(j, '{');
     for (size_t i = 0; i < t->n_metrics && !j->b->err; i++) {
-        struct spb_metric m;
+        struct spb_metric m = member_metric(t->metrics[i]);
         char alias[32];
-        spb_metric_of(t->metrics[i], &m);
         snprintf(alias, sizeof alias, "#%llu", (unsigned long long)m.alias);
         json_key_str(j, m.name.p ? m.name : str_of(alias));
         enum err e = put_member(job, &m, m.datatype, j);
