@@ -2,9 +2,7 @@
  *
  * One table per message tells which fields are text and which are messages; everything else only
  * has to end where the bytes end.  Unknown fields are skipped by their wire type. */
-#include "codec/spb_int.h"
-
-#include "base/reader.h"
+#include "codec/spb_wire.h"
 
 enum shape {
     S_NONE,
@@ -45,20 +43,6 @@ static const uint8_t shapes[S_COUNT][FIELDS] = {
     [S_PARAMETER] = {[1] = S_TEXT, [8] = S_TEXT},
 };
 
-static uint64_t read_varint(struct reader *r)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        uint8_t byte = reader_u8(r);
-        if (shift < 64)
-            v |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return v;
-    }
-    reader_fail(r, ERR_INVALID);
-    return 0;
-}
-
 static enum err scan_message(struct spb_scan *s, struct str bytes, enum shape shape,
                              unsigned depth);
 
@@ -74,50 +58,24 @@ static enum err scan_content(struct spb_scan *s, struct str content, enum shape 
     return scan_message(s, content, shape, depth + 1);
 }
 
-static enum err scan_field(struct spb_scan *s, struct reader *r, enum shape shape, unsigned depth)
-{
-    uint64_t key = read_varint(r);
-    uint64_t number = key >> 3;
-    if (++s->fields > SPB_MAX_FIELDS)
-        return ERR_TOOBIG;
-    if (!r->err && (!number || number > 0x1fffffff))
-        return ERR_INVALID;
-    switch (key & 7) {
-    case 0:
-        read_varint(r);
-        return r->err;
-    case 1:
-        reader_bytes(r, 8);
-        return r->err;
-    case 5:
-        reader_bytes(r, 4);
-        return r->err;
-    case 2: {
-        uint64_t length = read_varint(r);
-        if (!r->err && length > r->left)
-            return ERR_TRUNCATED;
-        struct str content = reader_bytes(r, (size_t)length);
-        if (r->err)
-            return r->err;
-        return scan_content(s, content, number < FIELDS ? shapes[shape][number] : S_NONE, depth);
-    }
-    default: /* groups and what never existed */
-        return r->err ? r->err : ERR_INVALID;
-    }
-}
-
 static enum err scan_message(struct spb_scan *s, struct str bytes, enum shape shape, unsigned depth)
 {
-    struct reader r;
+    struct walk w = walk_over(bytes);
+    unsigned number, type;
     if (depth > SPB_MAX_DEPTH)
         return ERR_DEPTH;
-    reader_init(&r, bytes.p, bytes.n);
-    while (r.left) {
-        enum err e = scan_field(s, &r, shape, depth);
+    while (next_field(&w, s, &number, &type)) {
+        if (type != BYTES) {
+            skip(&w, type);
+            continue;
+        }
+        struct str content = chunk(&w);
+        enum shape inner = number < FIELDS ? shapes[shape][number] : S_NONE;
+        enum err e = w.err ? w.err : scan_content(s, content, inner, depth);
         if (e)
             return e;
     }
-    return ERR_OK;
+    return w.err;
 }
 
 enum err spb_scan_field(struct spb_scan *s, struct str bytes, unsigned number)
