@@ -3,6 +3,7 @@
  * A file that cannot be read or is wrong ends the start: a server that quietly runs without half of
  * its definitions would show numbers where an operator expects names. */
 #include "models.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include <dirent.h>
@@ -26,27 +27,18 @@ static void complain(const char *place, const char *why)
 
 static enum err read_file(const char *dir, struct file *f)
 {
-    char path[4096], block[8192];
-    size_t n;
+    char path[4096];
     if (snprintf(path, sizeof path, "%s/%s", dir, f->name) >= (int)sizeof path)
         return ERR_TOOBIG;
-    FILE *in = fopen(path, "re");
-    if (!in) {
-        complain(path, strerror(errno));
-        return ERR_IO;
-    }
     struct buf b;
     buf_init(&b, FILE_MAX_BYTES);
-    while ((n = fread(block, 1, sizeof block, in)) > 0)
-        buf_put(&b, block, n);
-    enum err e = ferror(in) ? ERR_IO : b.err;
-    fclose(in);
-    if (!e) {
-        f->text = buf_take(&b, &f->size);
-        e = f->text ? ERR_OK : ERR_NOMEM;
-    }
-    if (e)
-        complain(path, e == ERR_IO ? "cannot be read" : "too big");
+    enum err e = file_read(path, &b);
+    if (e == ERR_IO || e == ERR_NOTFOUND)
+        complain(path, strerror(errno));
+    else if (e)
+        complain(path, "too big");
+    if (!e && !(f->text = buf_take(&b, &f->size)))
+        e = ERR_NOMEM;
     buf_fini(&b);
     return e;
 }

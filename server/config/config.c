@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/log.h"
 
 enum kind { KIND_s, KIND_i, KIND_b };
@@ -214,23 +215,12 @@ static enum err set_line(struct config *c, struct str line, bool *seen, const ch
 
 static enum err read_all(const char *path, struct buf *out, struct buf *why)
 {
-    char block[4096];
-    size_t n;
-    FILE *f = fopen(path, "re");
-    if (!f) {
-        buf_printf(why, "%s: cannot be read (%s).", path, strerror(errno));
-        return ERR_IO;
-    }
-    while ((n = fread(block, 1, sizeof block, f)) > 0)
-        buf_put(out, block, n);
-    bool broken = ferror(f);
-    fclose(f);
-    if (broken || out->err) {
-        buf_printf(why, "%s: cannot be read (%s).", path,
-                   out->err ? "too big for a configuration" : "input error");
-        return ERR_IO;
-    }
-    return ERR_OK;
+    enum err e = file_read(path, out);
+    if (!e)
+        return ERR_OK;
+    buf_printf(why, "%s: cannot be read (%s).", path,
+               out->err ? "too big for a configuration" : strerror(errno));
+    return ERR_IO;
 }
 
 static enum err load_file(struct config *c, const char *path, struct buf *why)

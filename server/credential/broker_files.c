@@ -11,6 +11,7 @@
 #include "credential/broker_files.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "port/crypto.h"
 #include "port/tls.h"
@@ -38,21 +39,6 @@ static bool path_in(char out[PATH_SIZE], const char *dir, const char *name)
     return n > 0 && n < PATH_SIZE;
 }
 
-/* Appends the file; ERR_NOTFOUND when there is none. */
-static enum err read_file(const char *path, struct buf *out)
-{
-    char block[8192];
-    size_t n;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return errno == ENOENT ? ERR_NOTFOUND : ERR_IO;
-    while ((n = fread(block, 1, sizeof block, f)) > 0)
-        buf_put(out, block, n);
-    bool broken = ferror(f);
-    fclose(f);
-    return broken ? ERR_IO : out->err;
-}
-
 static enum err complain(const char *path, enum err e)
 {
     log_error("broker.file", KV("path", path), KE(e), KV("system", strerror(errno)));
@@ -66,7 +52,7 @@ static enum err read_base(const struct config *c, const char *name, struct buf *
         return ERR_OK;
     if (!path_in(path, c->broker_base_dir, name))
         return ERR_TOOBIG;
-    enum err e = read_file(path, out);
+    enum err e = file_read(path, out);
     if (e && e != ERR_NOTFOUND)
         return complain(path, e);
     if (out->n && out->p[out->n - 1] != '\n')
@@ -112,7 +98,7 @@ static enum err put_file(const struct config *c, const char *name, const struct 
     if (!path_in(path, c->broker_sync_dir, name))
         return ERR_TOOBIG;
     buf_init(&old, FILE_LIMIT);
-    enum err e = read_file(path, &old);
+    enum err e = file_read(path, &old);
     if (!e && str_eq(buf_view(&old), buf_view(content))) {
         buf_fini(&old);
         return ERR_OK;
@@ -197,7 +183,7 @@ static struct crl_state read_state(const char *path)
     struct crl_state s = {.from_ms = 0};
     struct buf b;
     buf_init(&b, STATE_LIMIT);
-    if (!read_file(path, &b)) {
+    if (!file_read(path, &b)) {
         struct str rest = buf_view(&b), digest = str_cut(&rest, ' '), from = str_cut(&rest, ' ');
         if (digest.n == 2 * CRYPTO_SHA256 && !str_to_i64(from, &s.from_ms) &&
             !str_to_i64(str_cut(&rest, '\n'), &s.until_ms))
@@ -299,7 +285,7 @@ static bool is_mosquitto(int64_t pid)
     struct buf name;
     buf_init(&name, 256);
     snprintf(path, sizeof path, "/proc/%" PRId64 "/comm", pid);
-    bool same = !read_file(path, &name) && str_starts(buf_view(&name), "mosquitto");
+    bool same = !file_read(path, &name) && str_starts(buf_view(&name), "mosquitto");
     buf_fini(&name);
     return same;
 }
@@ -311,7 +297,7 @@ enum err broker_files_reload(const struct config *c)
     if (!*c->broker_pid_file)
         return ERR_UNSUPPORTED;
     buf_init(&text, 64);
-    enum err e = read_file(c->broker_pid_file, &text);
+    enum err e = file_read(c->broker_pid_file, &text);
     struct str rest = buf_view(&text);
     if (!e && str_to_i64(str_cut(&rest, '\n'), &pid))
         e = ERR_NOTFOUND;

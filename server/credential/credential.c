@@ -2,6 +2,7 @@
 #include "credential/credential.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "credential/broker_files.h"
 #include "credential/broker_sync.h"
@@ -135,15 +136,8 @@ static enum err must_be_active(struct pg *db, struct str name, struct str by)
 /* Whom a device trusts as the broker: the same CA as ours. */
 static enum err read_trust(const struct config *c, struct buf *out)
 {
-    char block[4096];
-    size_t n;
-    FILE *f = *c->mqtt_tls_ca_file ? fopen(c->mqtt_tls_ca_file, "re") : NULL;
-    if (!f)
-        return *c->mqtt_tls_ca_file ? ERR_IO : ERR_OK;
-    while ((n = fread(block, 1, sizeof block, f)) > 0)
-        buf_put(out, block, n);
-    fclose(f);
-    return out->err;
+    enum err e = *c->mqtt_tls_ca_file ? file_read(c->mqtt_tls_ca_file, out) : ERR_OK;
+    return e == ERR_NOTFOUND ? ERR_IO : e; /* it is the name that callers may not find */
 }
 
 static enum err begin(struct credentials *c, struct pg *db, struct str name, struct str by,

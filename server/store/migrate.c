@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "port/crypto.h"
 
@@ -51,20 +51,13 @@ static int number_of(const char *name)
 
 static enum err read_file(const char *dir, const char *name, struct migration *m)
 {
-    char block[8192], path[4096];
-    size_t n;
+    char path[4096];
     struct buf b;
     uint8_t sum[CRYPTO_SHA256];
     if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
         return ERR_TOOBIG;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return ERR_IO;
     buf_init(&b, FILE_MAX_BYTES);
-    while ((n = fread(block, 1, sizeof block, f)) > 0)
-        buf_put(&b, block, n);
-    enum err e = ferror(f) ? ERR_IO : b.err;
-    fclose(f);
+    enum err e = file_read(path, &b);
     if (!e)
         e = crypto_sha256(b.n ? b.p : "", b.n, sum);
     if (!e) {
