@@ -248,7 +248,9 @@ static enum err write_crl(const struct config *c, struct pg *db, bool *changed)
     struct pg_result *r = NULL;
     buf_init(&b, FILE_LIMIT);
     enum err e = read_base(c, "crl.pem", &b);
-    if (e || !path_in(state_path, c->broker_sync_dir, "crl.state"))
+    if (!e && !path_in(state_path, c->broker_sync_dir, "crl.state"))
+        e = ERR_TOOBIG;
+    if (e)
         goto out;
     if (!*c->devices_ca_cert_file) {
         if (b.n)
