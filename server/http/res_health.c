@@ -1,8 +1,7 @@
 /* res_health.c - is it alive, is it ready, what does it count; and the API's own description. */
 #include "http/http_int.h"
 #include "http/openapi_data.h"
-
-#define BACKLOG_BEHIND 4 /* landing tables that wait: half of the ring */
+#include "store/landing.h"
 
 void res_healthz(struct request *r)
 {
@@ -42,7 +41,7 @@ void res_readyz(struct request *r)
     json_key(j, "telemetry");
     json_text(j, flows ? "flowing" : h.telemetry_refused ? "refused" : "paused");
     json_key(j, "packing"); /* no reason to be out of service: what waits is stored and readable */
-    json_text(j, metric_get(r->http->parts.metrics, M_BACKLOG_SLOTS) < BACKLOG_BEHIND ? "in_time"
+    json_text(j, metric_get(r->http->parts.metrics, M_BACKLOG_SLOTS) < LANDING_BEHIND ? "in_time"
                                                                                       : "behind");
     json_close(j);
 }

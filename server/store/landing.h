@@ -11,7 +11,8 @@
 #include "metrics/metrics.h"
 #include "port/pg.h"
 
-#define LANDING_SLOTS 8
+#define LANDING_SLOTS  8
+#define LANDING_BEHIND (LANDING_SLOTS / 2) /* as many wait to be packed: that is too slow */
 
 struct landing {
     int64_t slot_rows;

@@ -7,9 +7,6 @@
 #include "store/merger.h"
 #include "store/packer.h"
 
-/* Above this many tables that wait, packing takes no more regard of what else the machine does. */
-#define BACKLOG_URGENT (LANDING_SLOTS / 2)
-
 enum err packing_start(const struct jobs_parts *parts, const _Atomic bool *stopping, void **state)
 {
     struct packer *p = NULL;
@@ -43,7 +40,7 @@ enum err packing_turn(struct job_turn *t)
     int64_t waiting = b.closed - (slot >= 0);
     metric_set(m, M_BACKLOG_SLOTS, waiting);
     t->again = waiting > 0;
-    t->urgent = waiting >= BACKLOG_URGENT;
+    t->urgent = waiting >= LANDING_BEHIND; /* no more regard of what else the machine does */
     return ERR_OK;
 }
 
