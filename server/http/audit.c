@@ -9,43 +9,6 @@
 #include "http/http_int.h"
 #include "base/log.h"
 
-#include <stdio.h>
-
-/* What a change that was refused is called, as the change itself would be. */
-static const struct {
-    http_handler *handler;
-    const char *action;
-} actions[] = {
-    {res_session_logout, "logout"},
-    {res_device_forget, "device_forget"},
-    {res_command_post, "command"},
-    {res_command_cancel, "command_cancel"},
-    {res_user_post, "user_add"},
-    {res_user_delete, "user_delete"},
-    {res_user_password, "user_password"},
-    {res_token_post, "token_add"},
-    {res_token_delete, "token_delete"},
-    {res_device_labels_put, "device_labels"},
-    {res_labels_bulk, "device_labels"},
-    {res_group_post, "group_add"},
-    {res_group_rename, "group_rename"},
-    {res_group_delete, "group_delete"},
-    {res_device_add, "device_add"},
-    {res_credential_post, "credential_issue"},
-    {res_device_retire, "retired"},
-    {res_credential_delete, "credential_revoke"},
-    {res_device_suspend, "suspended"},
-    {res_device_resume, "active"},
-    {res_storage_class_put, "class_change"},
-    {res_storage_class_delete, "class_delete"},
-    {res_storage_rule_post, "class_rule_add"},
-    {res_storage_rule_put, "class_rule_change"},
-    {res_storage_rule_delete, "class_rule_delete"},
-    {res_device_storage_put, "series_class"},
-    {res_unknown_accept, "identity_accept"},
-    {res_unknown_refuse, "identity_refuse"},
-};
-
 static void record(struct request *r, const char *action, struct str target, struct str detail,
                    struct str result)
 {
@@ -108,17 +71,8 @@ static struct str outcome(struct request *r)
 
 void audit_after(struct request *r)
 {
-    const char *action = NULL;
-    char path[120];
-    if (!r->route->csrf || r->who.proof == PROOF_NONE || r->audited || r->status == 503)
+    if (!r->route->action || r->who.proof == PROOF_NONE || r->audited || r->status == 503)
         return;
-    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
-        if (actions[i].handler == r->route->handler)
-            action = actions[i].action;
-    if (!action) {
-        snprintf(path, sizeof path, "%s %s", r->route->method, r->route->pattern);
-        action = path;
-    }
     struct str target = str_utf8_valid(r->params[0]) ? r->params[0] : (struct str){0};
-    record(r, action, target, (struct str){0}, outcome(r));
+    record(r, r->route->action, target, (struct str){0}, outcome(r));
 }

@@ -202,7 +202,7 @@ bool auth_allow(struct request *r)
     }
     struct str csrf = request_header(r, "X-Braid-CSRF");
     size_t n = strlen(r->who.csrf);
-    if (route->csrf && r->who.proof == PROOF_COOKIE &&
+    if (route->action && r->who.proof == PROOF_COOKIE &&
         (!n || csrf.n != n || !crypto_equal(csrf.p, r->who.csrf, n))) {
         reply_problem(r, 403, "csrf", "The header X-Braid-CSRF is missing or wrong.");
         return false;

@@ -81,7 +81,8 @@ typedef void http_handler(struct request *r);
 struct route {
     const char *method, *pattern;
     enum role role;
-    bool csrf; /* a session cookie alone is not enough: unsafe */
+    const char *action; /* what the audit log calls it; NULL: it changes nothing.  Where something
+                         * changes, a session cookie alone is not enough */
     http_handler *handler;
 };
 
