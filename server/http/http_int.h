@@ -165,6 +165,8 @@ struct json_out *reply_problem_open(struct request *r, int status, const char *c
 /* reply_err turns an error of the engine or the store into an answer; `what` names the thing that
  * is missing or in the way ("device"). */
 void reply_err(struct request *r, enum err e, const char *what);
+/* reply_list_err: the same for a list, where ERR_INVALID is the cursor's; nothing for ERR_OK. */
+void reply_list_err(struct request *r, enum err e, const char *what);
 /* reply_unavailable: 503 with Retry-After. */
 void reply_unavailable(struct request *r, const char *code, const char *detail);
 const char *reply_reason(int status);

@@ -184,6 +184,14 @@ void reply_err(struct request *r, enum err e, const char *what)
     reply_problem(r, 500, "internal", "Something went wrong inside the server.");
 }
 
+void reply_list_err(struct request *r, enum err e, const char *what)
+{
+    if (e == ERR_INVALID)
+        reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
+    else if (e)
+        reply_err(r, e, what);
+}
+
 static void count(struct request *r)
 {
     struct metrics *m = r->http->parts.metrics;

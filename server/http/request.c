@@ -192,7 +192,7 @@ bool request_page(struct request *r, struct q_page *out)
         return false;
     *out = (struct q_page){.limit = (uint32_t)limit, .cursor = request_query(r, "cursor")};
     if (out->cursor.n > 512) {
-        reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
+        reply_list_err(r, ERR_INVALID, NULL);
         return false;
     }
     if (!out->cursor.n)

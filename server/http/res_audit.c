@@ -23,8 +23,5 @@ void res_audit(struct request *r)
     if (!db)
         return;
     enum err e = q_audit_list(db, &f, page, reply_json(r, 200));
-    if (e == ERR_INVALID)
-        reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
-    else if (e)
-        reply_err(r, e, "audit log");
+    reply_list_err(r, e, "audit log");
 }

@@ -356,10 +356,7 @@ static void list(struct request *r, struct str endpoint)
     if (!db)
         return;
     enum err e = q_commands(db, endpoint, word, page, reply_json(r, 200));
-    if (e == ERR_INVALID)
-        reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
-    else if (e)
-        reply_err(r, e, "command");
+    reply_list_err(r, e, "command");
 }
 
 void res_commands(struct request *r)

@@ -64,7 +64,7 @@ static bool read_cursor(struct request *r, struct str cursor, struct fleet_query
         if (rest.n && !str_to_i64(seen, &q->after_last_seen_ms))
             return true;
     }
-    reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
+    reply_list_err(r, ERR_INVALID, NULL);
     return false;
 }
 

@@ -15,20 +15,12 @@ static bool name_ok(struct request *r, struct str name)
     return false;
 }
 
-static void list_error(struct request *r, enum err e)
-{
-    if (e == ERR_INVALID)
-        reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
-    else if (e)
-        reply_err(r, e, "group");
-}
-
 void res_groups(struct request *r)
 {
     struct q_page page;
     struct pg *db = request_page(r, &page) ? request_db(r) : NULL;
     if (db)
-        list_error(r, groups_list(db, page, reply_json(r, 200)));
+        reply_list_err(r, groups_list(db, page, reply_json(r, 200)), "group");
 }
 
 void res_group_members(struct request *r)
@@ -36,7 +28,7 @@ void res_group_members(struct request *r)
     struct q_page page;
     struct pg *db = request_page(r, &page) ? request_db(r) : NULL;
     if (db)
-        list_error(r, group_members(db, r->params[0], page, reply_json(r, 200)));
+        reply_list_err(r, group_members(db, r->params[0], page, reply_json(r, 200)), "group");
 }
 
 static void show(struct request *r, struct str name, int status)

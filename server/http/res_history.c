@@ -108,10 +108,7 @@ static void timeline(struct request *r, struct str endpoint)
     if (!kind.n)
         kind.p = NULL;
     enum err e = q_timeline(db, endpoint, kind, page, reply_json(r, 200));
-    if (e == ERR_INVALID)
-        reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
-    else if (e)
-        reply_err(r, e, "timeline");
+    reply_list_err(r, e, "timeline");
 }
 
 void res_timeline(struct request *r)

@@ -315,10 +315,7 @@ void res_labels(struct request *r)
     if (!db)
         return;
     enum err e = labels_list(db, page, reply_json(r, 200));
-    if (e == ERR_INVALID)
-        reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
-    else if (e)
-        reply_err(r, e, "label");
+    reply_list_err(r, e, "label");
 }
 
 void res_tags(struct request *r)

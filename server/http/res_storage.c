@@ -29,14 +29,6 @@ void res_storage(struct request *r)
         reply_err(r, e, "storage");
 }
 
-static void list_error(struct request *r, enum err e, const char *what)
-{
-    if (e == ERR_INVALID)
-        reply_problem(r, 400, "bad_cursor", "This cursor is not one of ours.");
-    else if (e)
-        reply_err(r, e, what);
-}
-
 void res_storage_devices(struct request *r)
 {
     struct q_page page;
@@ -47,7 +39,7 @@ void res_storage_devices(struct request *r)
     }
     struct pg *db = request_page(r, &page) ? request_db(r) : NULL;
     if (db)
-        list_error(r, storage_devices(db, page, reply_json(r, 200)), "storage");
+        reply_list_err(r, storage_devices(db, page, reply_json(r, 200)), "storage");
 }
 
 void res_device_storage(struct request *r)
@@ -57,7 +49,7 @@ void res_device_storage(struct request *r)
         return;
     struct pg *db = request_db(r);
     if (db)
-        list_error(
+        reply_list_err(
             r, storage_device(db, (int64_t)clock_utc_ms(), r->params[0], page, reply_json(r, 200)),
             "device");
 }
