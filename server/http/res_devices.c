@@ -172,22 +172,19 @@ void res_device(struct request *r)
 
 void res_device_forget(struct request *r)
 {
-    if (!request_endpoint(r))
+    struct pg *db = request_endpoint(r) ? request_db(r) : NULL;
+    if (!db)
         return;
     enum err e = engine_forget(r->http->parts.engine, r->params[0], HTTP_ENGINE_MS);
     if (e == ERR_CONFLICT) {
         reply_problem(r, 409, "device_active", "The device is connected; it would come back.");
-    } else if (e) {
+        return;
+    }
+    if (!e)
+        e = credential_forget(r->http->parts.credentials, db, r->params[0]);
+    if (e) {
         reply_err(r, e, "device");
     } else {
-        struct pg *db = request_db(r);
-        if (!db)
-            return;
-        e = credential_forget(r->http->parts.credentials, db, r->params[0]);
-        if (e) {
-            reply_err(r, e, "device");
-            return;
-        }
         auth_audit(r, "device_forget", r->params[0], (struct str){0});
         reply_empty(r, 204);
     }

@@ -36,7 +36,7 @@ static struct {
     const char *outcome; /* members a waiter answers; NULL: it never does */
     enum cmd_state outcome_state;
     bool sleeping, full, cancellable;
-    unsigned commands;
+    unsigned commands, forgotten;
     char last_request[200];
     unsigned loans; /* connections out of the pool */
     unsigned subscribed, unsubscribed, left, resnapshots;
@@ -173,7 +173,12 @@ enum err engine_device_id(struct engine *e, struct str endpoint, uint32_t wait_m
 enum err engine_forget(struct engine *e, struct str endpoint, uint32_t wait_ms)
 {
     (void)e, (void)wait_ms;
-    return !known(endpoint) ? ERR_NOTFOUND : str_is(endpoint, "dev-00") ? ERR_OK : ERR_CONFLICT;
+    if (!known(endpoint))
+        return ERR_NOTFOUND;
+    if (!str_is(endpoint, "dev-00"))
+        return ERR_CONFLICT;
+    world.forgotten++;
+    return ERR_OK;
 }
 
 enum err engine_command(struct engine *e, struct str endpoint, struct str id, struct str request,

@@ -528,6 +528,19 @@ static void without_a_database_known_callers_still_read_live_state(void **state)
     world.db_down = false;
 }
 
+static void without_a_database_no_device_is_forgotten(void **state)
+{
+    struct server *s = *state;
+    unsigned before = world.forgotten;
+    assert_int_equal(ask(s, "GET /api/v1/session" API ADMIN, ""), 200); /* known from now on */
+    world.db_down = true;
+    assert_int_equal(ask(s, "DELETE /api/v1/devices/dev-00" API ADMIN, ""), 503);
+    world.db_down = false;
+    assert_int_equal(world.forgotten, before);
+    assert_int_equal(ask(s, "DELETE /api/v1/devices/dev-00" API ADMIN, ""), 204);
+    assert_int_equal(world.forgotten, before + 1);
+}
+
 static void models_are_cacheable_by_etag(void **state)
 {
     struct server *s = *state;
@@ -1209,6 +1222,7 @@ int main(void)
         CASE(a_full_engine_answers_503_and_retry_after),
         CASE(at_most_half_of_the_workers_park_and_rest_stays_alive),
         CASE(without_a_database_known_callers_still_read_live_state),
+        CASE(without_a_database_no_device_is_forgotten),
         CASE(models_are_cacheable_by_etag),
         CASE(users_and_tokens_are_checked),
         CASE(lists_show_and_filter_by_tags_and_groups),
