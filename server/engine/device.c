@@ -436,7 +436,7 @@ void device_run_deadline(struct device *d)
 
 void device_store_seen(struct device *d)
 {
-    if (!d->store_seen_dirty)
+    if (!d->store_seen_dirty || !caches_wanted(d->shard))
         return;
     d->store_seen_dirty = false;
     struct params p = {.n = 0};

@@ -577,6 +577,9 @@ void params_i64(struct params *p, int64_t v);
 void params_ms(struct params *p, int64_t ms); /* 0 = SQL NULL */
 void params_bool(struct params *p, bool v);
 void params_null(struct params *p);
+/* caches_wanted: now is a time to store what only repeats what the shard knows; while not, its
+ * marks stay and the newest is stored later.  At the end it is now or never. */
+bool caches_wanted(const struct shard *s);
 /* params_put hands the statement to the writer; a refusal is counted and logged. */
 void params_put(struct engine *e, enum store_stmt s, const struct params *p);
 

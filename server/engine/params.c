@@ -44,6 +44,11 @@ void params_bool(struct params *p, bool v)
     params_text(p, v ? "true" : "false");
 }
 
+bool caches_wanted(const struct shard *s)
+{
+    return s->stopping || writer_wants_caches(s->engine->writer);
+}
+
 void params_put(struct engine *e, enum store_stmt s, const struct params *p)
 {
     enum err err = writer_put(e->writer, s, p->v, p->n, NULL, NULL);

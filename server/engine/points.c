@@ -138,7 +138,7 @@ void points_store_latest(struct device *d)
     struct points_iter it = {0};
     struct point p;
     struct buf json;
-    if (!d->latest_dirty)
+    if (!d->latest_dirty || !caches_wanted(d->shard))
         return;
     d->latest_dirty = false;
     buf_init(&json, (size_t)16 << 20);

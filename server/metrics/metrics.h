@@ -74,6 +74,8 @@
     X(M_Q_STATE, 'g', "braid_queue_depth", "queue=\"writer_state\"", "Waiting messages")           \
     X(M_Q_SAMPLES, 'g', "braid_queue_depth", "queue=\"writer_samples\"", "Waiting messages")       \
     X(M_SPOOL_BYTES, 'g', "braid_spool_bytes", "", "Bytes waiting in the spool file")              \
+    X(M_CACHES_DROPPED, 'c', "braid_caches_dropped_total", "",                                     \
+      "Latest values and last-seen times that found no room in the spool")                         \
     X(M_SPOOL_SET_ASIDE, 'c', "braid_spool_set_aside_total", "",                                   \
       "Spool records that could not be read, kept in table poisoned")                              \
     X(M_SAMPLES_IN, 'c', "braid_samples_total", "stage=\"accepted\"", "Samples on their way")      \

@@ -283,13 +283,22 @@ void spool_close(struct spool *s)
 
 /* ---- writing ---- */
 
+static bool fits(const struct spool *s, size_t size, uint64_t limit)
+{
+    uint64_t used = s->end - (s->can_punch ? s->mark : 0);
+    return used + s->group.n + HEAD_BYTES + size <= limit;
+}
+
+bool spool_spares(const struct spool *s, size_t size)
+{
+    return fits(s, size, s->max_bytes - s->reserve);
+}
+
 enum err spool_append(struct spool *s, char kind, uint32_t rows, struct str payload)
 {
     if (payload.n > RECORD_MAX)
         return ERR_TOOBIG;
-    uint64_t limit = s->max_bytes - (kind == SPOOL_CHUNK ? s->reserve : 0);
-    uint64_t used = s->end - (s->can_punch ? s->mark : 0);
-    if (used + s->group.n + HEAD_BYTES + payload.n > limit)
+    if (kind == SPOOL_CHUNK ? !spool_spares(s, payload.n) : !fits(s, payload.n, s->max_bytes))
         return ERR_FULL;
     size_t at = s->group.n;
     buf_u32be(&s->group, MAGIC);

@@ -31,6 +31,8 @@ void spool_close(struct spool *s); /* NULL is fine; what was not synced is gone 
  * is not replayed would grow beyond the limit (chunks keep some room for statements); the record is
  * not in the group then.  ERR_NOMEM. */
 MUST_CHECK enum err spool_append(struct spool *s, char kind, uint32_t rows, struct str payload);
+/* spool_spares: a record of `size` bytes would leave alone the room that is kept for statements. */
+bool spool_spares(const struct spool *s, size_t size);
 /* spool_sync writes the group and waits for the disk.  On failure (ERR_IO; ERR_FULL when the disk
  * is full) nothing of the group is in the file. */
 MUST_CHECK enum err spool_sync(struct spool *s);

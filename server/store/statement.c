@@ -125,6 +125,11 @@ struct statement statement_get(enum store_stmt s)
     return (struct statement){statements[s].name, sql[s], statements[s].n_params};
 }
 
+bool statement_is_cache(enum store_stmt s)
+{
+    return s == ST_LATEST_PUT || s == ST_LATEST_MANY || s == ST_DEVICE_SEEN;
+}
+
 bool statement_find(struct str name, enum store_stmt *out)
 {
     for (int i = 0; i < STORE_STMT_COUNT; i++)

@@ -10,6 +10,8 @@ struct statement {
     size_t n_params;
 };
 struct statement statement_get(enum store_stmt s);
+/* statement_is_cache: it only repeats what the server knows, the newest of them is enough. */
+bool statement_is_cache(enum store_stmt s);
 bool statement_find(struct str name, enum store_stmt *out);
 
 /* One call of a statement; parameters are copied into the same block of memory. */

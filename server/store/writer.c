@@ -66,6 +66,7 @@ struct writer {
     bool full_chunks; /* neither PostgreSQL nor the spool takes samples */
     int64_t pressed_since_ms;
     _Atomic bool pressed;
+    _Atomic bool wants_caches;
     struct pg *dialled; /* a fresh connection for the thread */
     bool up;
     int64_t since_ms;
@@ -214,22 +215,34 @@ static void chunk_to_db(struct writer *w)
     drop_chunk(w, ERR_OK);
 }
 
+/* What is a cache gives way to what is owed to somebody: *result tells that it was dropped. */
+static enum err put_to_spool(struct writer *w, const struct put *p, enum err *result)
+{
+    buf_reset(&w->scratch);
+    put_encode(p, &w->scratch);
+    bool yields = statement_is_cache(p->stmt) && !spool_spares(w->spool, w->scratch.n);
+    *result = yields ? ERR_FULL : ERR_OK;
+    if (w->scratch.err || yields)
+        return w->scratch.err;
+    return spool_append(w->spool, SPOOL_STATEMENT, 0, buf_view(&w->scratch));
+}
+
 /* puts_to_spool moves as many statements as fit; false if some stay in the hand. */
 static bool puts_to_spool(struct writer *w)
 {
-    size_t n = 0;
+    size_t n = 0, dropped = 0;
     enum err e = ERR_OK;
     for (const struct put *p = w->hand; p && !e; p = p->next) {
-        buf_reset(&w->scratch);
-        put_encode(p, &w->scratch);
-        e = w->scratch.err ? w->scratch.err
-                           : spool_append(w->spool, SPOOL_STATEMENT, 0, buf_view(&w->scratch));
+        e = put_to_spool(w, p, &w->results[n]);
+        dropped += !e && w->results[n];
         n += !e;
     }
     enum err synced = spool_sync(w->spool);
-    if (!synced)
-        finish_puts(w, n, NULL);
-    return !e && !synced;
+    if (synced)
+        return false;
+    metric_add(w->metrics, M_CACHES_DROPPED, (int64_t)dropped);
+    finish_puts(w, n, w->results);
+    return !e;
 }
 
 static void chunk_to_spool(struct writer *w)
@@ -590,6 +603,7 @@ static void run(void *arg)
             abandon(w);
         if (w->db && spool_pending(w) && !end && (chunk_in_hand(w) || !is_behind(w)))
             replay_step(w); /* what waits in memory goes to the disk first, if there is room */
+        atomic_store(&w->wants_caches, w->db && !spool_pending(w));
         metric_set(w->metrics, M_SPOOL_BYTES, w->spool ? (int64_t)spool_bytes(w->spool) : 0);
         keep_house(w);
     }
@@ -666,6 +680,7 @@ enum err writer_start(const struct config *c, struct metrics *m, struct writer *
         go_up(w, db);
     while (w->db && spool_pending(w))
         replay_step(w);
+    atomic_store(&w->wants_caches, w->db && !spool_pending(w));
     e = dialer_start(w->conninfo, m, take_connection, w, &w->dialer);
     if (!e && !w->db)
         dialer_lost(w->dialer);
@@ -746,6 +761,11 @@ enum err writer_samples(struct writer *w, struct batch *b)
     if (!e)
         metric_add(w->metrics, M_SAMPLES_IN, rows);
     return e;
+}
+
+bool writer_wants_caches(const struct writer *w)
+{
+    return atomic_load(&w->wants_caches);
 }
 
 bool writer_is_pressed(const struct writer *w)

@@ -121,6 +121,11 @@ void writer_stop(struct writer *w);
  * ERR_FULL when the spool is full and PostgreSQL away. */
 MUST_CHECK enum err writer_put(struct writer *w, enum store_stmt s, const struct str *params,
                                size_t n, writer_done *done, void *ctx);
+/* writer_wants_caches: latest values and last_seen have their place, PostgreSQL is there and
+ * nothing older waits.  While not, keep them back: the newest is enough.  What comes all the same
+ * goes to the spool only as long as that leaves alone the room kept for statements, and is dropped
+ * and counted (braid_caches_dropped_total) else.  Any thread, cheap. */
+bool writer_wants_caches(const struct writer *w);
 /* writer_samples moves a batch in; on ERR_OK the writer owns it.  Never waits.  ERR_FULL (256
  * batches are queued: neither PostgreSQL nor the spool takes them) and ERR_CLOSED leave it with the
  * caller. */

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Load } from '../bench/lib/load.mjs';
 import { until, withStack } from './lib/stack.mjs';
 
-const config = { 'spool.max_mb': 4, 'mqtt.backlog_mb': 1 };
+const config = { 'spool.max_mb': 1, 'mqtt.backlog_mb': 1 };
 
 withStack('a store without room', { config, broker: 'sys_interval 1\n' }, (stack) => {
   const nodes = 10;
@@ -36,11 +36,11 @@ withStack('a store without room', { config, broker: 'sys_interval 1\n' }, (stack
   });
 
   test('relieves the broker before it is full, and counts what is refused per device', async () => {
-    await until(async () => (await state()).state === 'refused', 30000);
-    assert.equal(await stack.metric('braid_telemetry_shedding'), 1);
-    await until(async () => (await state()).samples_refused > 0, 30000);
-    const { items } = (await stack.api('GET', '/devices?limit=1000')).body;
-    assert.ok(items.some((d) => d.lost_samples > 0));
+    await until(async () => (await state()).state === 'refused', 30000, 'the state says refused');
+    await until(async () => (await stack.metric('braid_telemetry_shedding')) === 1, 30000, 'so does the metric');
+    await until(async () => (await state()).samples_refused > 0, 30000, 'refused samples are counted');
+    await until(async () => (await stack.api('GET', '/devices?limit=1000')).body.items
+      .some((d) => d.lost_samples > 0), 30000, 'and counted per device');
   });
 
   test('stores or has counted every sample in the end, and asks for rebirths once', async () => {

@@ -47,9 +47,10 @@ static struct world {
     char *published[WORLD_MAX]; /* "topic payload", in order; owned */
     char *stored[WORLD_MAX];    /* "statement param|param|...", in order; owned */
     size_t n_published, n_stored, n_samples;
-    _Atomic bool hold;    /* completions wait */
-    _Atomic bool pressed; /* the writer's queue is at its high water */
-    _Atomic bool full;    /* it takes no samples at all */
+    _Atomic bool hold;      /* completions wait */
+    _Atomic bool pressed;   /* the writer's queue is at its high water */
+    _Atomic bool no_caches; /* the writer wants no latest values now */
+    _Atomic bool full;      /* it takes no samples at all */
     enum err commit_result;
     struct done held[64];
     size_t n_held;
@@ -245,6 +246,12 @@ bool writer_is_pressed(const struct writer *w)
     return world.pressed;
 }
 
+bool writer_wants_caches(const struct writer *w)
+{
+    (void)w;
+    return !world.no_caches;
+}
+
 /* ---- store/load.h ---- */
 
 enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_device,
@@ -344,7 +351,7 @@ static void world_forget(void)
     for (size_t i = 0; i < world.n_stored; i++)
         free(world.stored[i]);
     world.n_published = world.n_stored = world.n_samples = world.n_held = 0;
-    world.hold = world.pressed = world.full = world.session_present = false;
+    world.hold = world.pressed = world.full = world.session_present = world.no_caches = false;
     world.commit_result = ERR_OK;
     world.n_devices = world.n_registrations = world.n_nodes = world.n_commands = 0;
     world.n_subdevices = 0;

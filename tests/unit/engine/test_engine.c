@@ -129,6 +129,39 @@ static void a_registration_that_cannot_be_stored_is_refused(void **state)
     assert_non_null(strstr(ack, "5.00"));
 }
 
+static void latest_values_wait_until_the_writer_wants_them(void **state)
+{
+    const char *stored = NULL;
+    (void)state;
+    world.no_caches = true;
+    world_say(&world.lw, "lwm2m/dev-1/reg", registration, false);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg"));
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL); /* a few ticks, if all goes well */
+    assert_null(world_find(STORED, "latest_many"));
+    assert_null(world_find(STORED, "device_seen"));
+    world.no_caches = false;
+    for (int i = 0; i < 200 && !stored; i++) { /* whatever wakes the shard */
+        world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        stored = world_find(STORED, "latest_many");
+    }
+    assert_non_null(stored);
+    assert_non_null(strstr(stored, "\"v\":\"A\"")); /* all that changed meanwhile */
+    assert_non_null(strstr(stored, "\"v\":300"));
+}
+
+static void at_the_end_latest_values_are_stored_whatever_the_writer_wants(void **state)
+{
+    struct fixture *f = *state;
+    world.no_caches = true;
+    world_say(&world.lw, "lwm2m/dev-1/reg", registration, false);
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg"));
+    engine_stop(f->engine);
+    f->engine = NULL;
+    assert_non_null(world_find(STORED, "latest_many"));
+    assert_non_null(world_find(STORED, "device_seen"));
+}
+
 static const char id[] = "11111111-2222-3333-4444-555555555555";
 
 static void post(struct fixture *f, const char *request)
@@ -1048,6 +1081,8 @@ int main(void)
         cmocka_unit_test(the_owner_of_a_topic_is_its_endpoint_or_edge_node),
         RUNNING(a_registration_is_acknowledged_when_it_is_durable_and_not_before),
         RUNNING(a_registration_that_cannot_be_stored_is_refused),
+        RUNNING(latest_values_wait_until_the_writer_wants_them),
+        RUNNING(at_the_end_latest_values_are_stored_whatever_the_writer_wants),
         RUNNING(an_execute_is_marked_sent_before_it_goes_out),
         BEFORE_START(a_queued_command_goes_out_after_the_acknowledgement_and_not_before),
         RUNNING(a_marked_command_waits_for_an_acknowledgement_that_came_between),

@@ -123,8 +123,10 @@ static void chunks_leave_room_for_statements(void **state)
     static char block[60000];
     const struct str payload = {block, sizeof block};
     int chunks = 0, statements = 0;
+    assert_true(spool_spares(s, sizeof block));
     while (spool_append(s, SPOOL_CHUNK, 1, payload) == ERR_OK)
         chunks++;
+    assert_false(spool_spares(s, sizeof block));
     assert_int_equal(spool_append(s, SPOOL_CHUNK, 1, payload), ERR_FULL);
     while (spool_append(s, SPOOL_STATEMENT, 0, payload) == ERR_OK)
         statements++;

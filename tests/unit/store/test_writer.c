@@ -517,6 +517,48 @@ static void a_full_spool_refuses_samples_first_and_says_so(void **state)
     writer_stop(w);
 }
 
+static void latest_values_give_way_to_statements_in_a_full_spool(void **state)
+{
+    (void)state;
+    struct tally seen = {0}, owed = {0};
+    struct writer *w = start_with(data_dir, 1);
+    assert_true(writer_wants_caches(w));
+    pg_fixture_kill(&server);
+    assert_int_equal(put_device(w, 1, "dev-1", &owed), ERR_OK); /* finds out */
+    wait_done(&owed, 1);
+    assert_int_equal(owed.failed, 0);
+    for (int i = 0; i < 3000 && writer_wants_caches(w); i++)
+        process_sleep_ms(5);
+    assert_false(writer_wants_caches(w));
+    char *large = malloc(10001);
+    memset(large, 'x', 10000);
+    large[10000] = '\0';
+    for (int i = 0; i < 200; i++) { /* twice what the file holds */
+        const struct str params[] = {P("1"),    P("1"),    P(large), {NULL, 0},
+                                     {NULL, 0}, {NULL, 0}, {NULL, 0}};
+        assert_int_equal(writer_put(w, ST_DEVICE_SEEN, params, 7, count_done, &seen), ERR_OK);
+    }
+    free(large);
+    wait_done(&seen, 200);
+    assert_in_range(seen.failed, 100, 130);
+    assert_int_equal(seen.last, ERR_FULL);
+    assert_int_equal(metric_get(metrics, M_CACHES_DROPPED), seen.failed);
+    for (int i = 2; i < 500; i++) { /* some 50 kB of the 128 that are theirs */
+        char name[16];
+        snprintf(name, sizeof name, "dev-%d", i);
+        assert_int_equal(put_device(w, i, name, &owed), ERR_OK);
+    }
+    wait_done(&owed, 499);
+    assert_int_equal(owed.failed, 0);
+    assert_true(pg_fixture_start(&server));
+    for (int i = 0; i < 3000 && !writer_wants_caches(w); i++)
+        process_sleep_ms(10);
+    assert_true(writer_wants_caches(w)); /* all is replayed */
+    assert_int_equal(ask("SELECT count(*) FROM device WHERE length(manufacturer) = 10000"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM device"), 499);
+    writer_stop(w);
+}
+
 static void pressure_begins_at_the_high_water_and_ends_at_the_low_one(void **state)
 {
     (void)state;
@@ -732,6 +774,7 @@ int main(void)
         T(a_refused_row_in_the_spool_is_set_aside_too),
         T(a_torn_tail_is_cut_off_and_the_rest_is_kept),
         T(a_full_spool_refuses_samples_first_and_says_so),
+        T(latest_values_give_way_to_statements_in_a_full_spool),
         T(pressure_begins_at_the_high_water_and_ends_at_the_low_one),
         T(slow_postgresql_sends_samples_to_the_spool),
         T(a_damaged_record_is_set_aside_and_the_rest_goes_on),
