@@ -1,141 +1,16 @@
 /* test_mqtt.c - a broker session against a real Mosquitto: order, acknowledgements, reconnects. */
 #include "fixture/mosquitto_fixture.h"
-#include "fixture/process.h"
-#include "port/mqtt.h"
+#include "seen.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static struct mosquitto_fixture broker;
 
-/* What one session saw, readable from the test's thread. */
-struct seen {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int connected, disconnected, messages, acks, drains;
-    bool session_present;
-    int last_reason, last_mid;
-    char last_topic[64], last_payload[64];
-    bool in_order;
-    _Atomic bool hold;     /* leave what comes in the socket */
-    bool blink, blinked;   /* after each message, refuse to read once */
-    int keepalive_s;       /* 0: 20 */
-    const char *subscribe; /* when connected */
-    bool no_local;
-    const char *will_topic;
-};
-
-static void seen_init(struct seen *s)
-{
-    *s = (struct seen){.in_order = true, .last_reason = -1};
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, NULL);
-}
-
-static void on_will(void *ctx, struct buf *topic, struct buf *payload, uint8_t *qos, bool *retain)
-{
-    const struct seen *s = ctx;
-    if (!s->will_topic)
-        return;
-    buf_puts(topic, s->will_topic);
-    buf_puts(payload, "gone");
-    *qos = 1;
-    *retain = false;
-}
-
-static void on_connected(void *ctx, struct mqtt *m, bool session_present)
-{
-    struct seen *s = ctx;
-    if (s->subscribe)
-        assert_int_equal(mqtt_subscribe(m, s->subscribe, 1, s->no_local), ERR_OK);
-    pthread_mutex_lock(&s->lock);
-    s->connected++;
-    s->session_present = session_present;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void on_disconnected(void *ctx, struct mqtt *m, const char *why)
-{
-    struct seen *s = ctx;
-    (void)m;
-    pthread_mutex_lock(&s->lock);
-    assert_non_null(why);
-    s->disconnected++;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void on_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg)
-{
-    struct seen *s = ctx;
-    (void)m;
-    pthread_mutex_lock(&s->lock);
-    snprintf(s->last_topic, sizeof s->last_topic, "%.*s", STR_ARG(msg->topic));
-    snprintf(s->last_payload, sizeof s->last_payload, "%.*s", STR_ARG(msg->payload));
-    if (strncmp(s->last_payload, "#", 1) == 0 && atoll(s->last_payload + 1) != s->messages)
-        s->in_order = false;
-    s->messages++;
-    s->blinked = s->blink;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void on_acked(void *ctx, struct mqtt *m, int mid, int reason)
-{
-    struct seen *s = ctx;
-    (void)m;
-    pthread_mutex_lock(&s->lock);
-    s->acks++;
-    s->last_mid = mid;
-    s->last_reason = reason;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void on_drained(void *ctx, struct mqtt *m)
-{
-    struct seen *s = ctx;
-    (void)m;
-    pthread_mutex_lock(&s->lock);
-    s->drains++;
-    pthread_mutex_unlock(&s->lock);
-}
-
-static bool on_may_read(void *ctx)
-{
-    struct seen *s = ctx;
-    bool blinks = s->blinked;
-    s->blinked = false;
-    return !s->hold && !blinks;
-}
-
-static void wait_until(struct seen *s, const int *counter, int at_least)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 15;
-    pthread_mutex_lock(&s->lock);
-    while (*counter < at_least)
-        if (pthread_cond_timedwait(&s->changed, &s->lock, &until))
-            break;
-    int have = *counter;
-    pthread_mutex_unlock(&s->lock);
-    if (have < at_least)
-        fail_msg("waited for %d, have %d", at_least, have);
-}
-
-static struct mqtt *start(struct seen *s, const char *id, bool clean)
+static struct mqtt *start_alive(struct seen *s, const char *id, bool clean, int keepalive_s)
 {
     struct mqtt *m = NULL;
     const struct mqtt_options o = {.name = id,
@@ -145,18 +20,30 @@ static struct mqtt *start(struct seen *s, const char *id, bool clean)
                                    .username = "",
                                    .password_file = "",
                                    .ca_file = "",
-                                   .keepalive_s = s->keepalive_s ? s->keepalive_s : 20,
+                                   .keepalive_s = keepalive_s,
                                    .clean_start = clean,
                                    .session_expiry_s = 60};
-    const struct mqtt_handler h = {s,          on_will,  on_connected, on_disconnected,
-                                   on_message, on_acked, on_drained,   on_may_read};
+    const struct mqtt_handler h = seen_handler(s);
     assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
     return m;
+}
+
+static struct mqtt *start(struct seen *s, const char *id, bool clean)
+{
+    return start_alive(s, id, clean, 20);
 }
 
 static struct str text(const char *s)
 {
     return str_of(s);
+}
+
+/* Waits until the session is up and its subscription in: the broker answers in order. */
+static void wait_subscribed(struct seen *s, struct mqtt *m)
+{
+    wait_until(s, &s->connected, 1);
+    assert_int_equal(mqtt_publish(m, text("settled"), text(""), 1, false, NULL), ERR_OK);
+    wait_until(s, &s->acks, 1);
 }
 
 static int start_broker(void **state)
@@ -208,8 +95,7 @@ static void no_local_keeps_own_messages_away_and_reason_16_says_nobody_listens(v
     wait_until(&s, &s.acks, 1);
     assert_int_equal(s.last_reason, 16);
     struct mqtt *o = start(&other, "other", true);
-    wait_until(&other, &other.connected, 1);
-    process_sleep_ms(50);
+    wait_subscribed(&other, o);
     assert_int_equal(mqtt_publish(m, text("nl/mine"), text("x"), 1, false, NULL), ERR_OK);
     wait_until(&other, &other.messages, 1);
     assert_int_equal(mqtt_publish(o, text("nl/theirs"), text("y"), 1, false, NULL), ERR_OK);
@@ -230,9 +116,8 @@ static void a_burst_from_another_thread_arrives_whole_and_in_order(void **state)
     to.subscribe = "burst";
     struct mqtt *receiver = start(&to, "receiver", true);
     struct mqtt *sender = start(&from, "sender", true);
-    wait_until(&to, &to.connected, 1);
+    wait_subscribed(&to, receiver);
     wait_until(&from, &from.connected, 1);
-    process_sleep_ms(50);
     for (int i = 0; i < N; i++) {
         char payload[32];
         snprintf(payload, sizeof payload, "#%d", i);
@@ -256,9 +141,8 @@ static void stopping_flushes_what_was_published(void **state)
     to.subscribe = "flush";
     struct mqtt *receiver = start(&to, "receiver", true);
     struct mqtt *sender = start(&from, "sender", true);
-    wait_until(&to, &to.connected, 1);
+    wait_subscribed(&to, receiver);
     wait_until(&from, &from.connected, 1);
-    process_sleep_ms(50);
     for (int i = 0; i < 1000; i++)
         assert_int_equal(mqtt_publish(sender, text("flush"), text("x"), 1, false, NULL), ERR_OK);
     mqtt_stop(sender, 5000);
@@ -275,7 +159,7 @@ static void a_will_speaks_for_a_lost_connection_but_not_for_a_goodbye(void **sta
     seen_init(&thief);
     watcher.subscribe = s.will_topic = "will/s";
     struct mqtt *w = start(&watcher, "watcher", true);
-    wait_until(&watcher, &watcher.connected, 1);
+    wait_subscribed(&watcher, w);
     struct mqtt *m = start(&s, "same-id", true);
     wait_until(&s, &s.connected, 1);
     mqtt_stop(m, 0);
@@ -351,7 +235,9 @@ static void too_much_waiting_is_refused(void **state)
     seen_init(&s);
     struct mqtt *m = start(&s, "full", true);
     wait_until(&s, &s.connected, 1);
+    int status;
     kill(broker.pid, SIGSTOP);
+    assert_int_equal(waitpid(broker.pid, &status, WUNTRACED), broker.pid);
     while (accepted < 30000 && !(e = mqtt_publish(m, text("f"), text("x"), 1, false, NULL)))
         accepted++;
     kill(broker.pid, SIGCONT);
@@ -393,8 +279,7 @@ static struct mqtt *start_tls_at(struct seen *s, const char *host, const char *c
                                    .key_file = key,
                                    .keepalive_s = 20,
                                    .clean_start = true};
-    const struct mqtt_handler h = {s,          on_will,  on_connected, on_disconnected,
-                                   on_message, on_acked, on_drained,   on_may_read};
+    const struct mqtt_handler h = seen_handler(s);
     assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
     return m;
 }
@@ -507,21 +392,20 @@ static void a_held_session_stays_alive_publishes_and_reads_all_later(void **stat
     seen_init(&s);
     seen_init(&sender);
     s.subscribe = "held";
-    s.keepalive_s = 2;
-    struct mqtt *m = start(&s, "held", true), *from = start(&sender, "from", true);
+    struct mqtt *m = start_alive(&s, "held", true, 4), *from = start(&sender, "from", true);
     wait_until(&s, &s.connected, 1);
     wait_until(&sender, &sender.connected, 1);
     assert_int_equal(mqtt_publish(m, text("held"), text("#0"), 1, false, NULL), ERR_OK);
     wait_until(&s, &s.messages, 1);
     s.hold = true;
-    process_sleep_ms(100);
+    wait_asked(&s, 2);
     for (int i = 1; i < 1001; i++) {
         snprintf(payload, sizeof payload, "#%d", i);
         assert_int_equal(mqtt_publish(from, text("held"), text(payload), 1, false, NULL), ERR_OK);
     }
     wait_until(&sender, &sender.acks, 1000);
     assert_int_equal(mqtt_publish(m, text("other"), text("x"), 0, false, NULL), ERR_OK);
-    process_sleep_ms(4000);
+    process_sleep_ms(7000);
     assert_int_equal(s.messages, 1);
     assert_int_equal(s.disconnected, 0);
     assert_true(mqtt_is_up(m));
@@ -543,7 +427,7 @@ static void a_broker_that_dies_meanwhile_is_noticed_when_reading_goes_on(void **
     struct mqtt *m = start(&s, "held2", true);
     wait_until(&s, &s.connected, 1);
     s.hold = true;
-    process_sleep_ms(100);
+    wait_asked(&s, 2);
     mosquitto_fixture_kill(&broker);
     process_sleep_ms(300);
     assert_int_equal(s.disconnected, 0);

@@ -18,6 +18,8 @@
 #include "base/thread.h"
 #include "mqtt_client.h"
 
+#define PATIENCE_MS 30000
+
 struct fixture {
     struct loop *loop;
     struct broker *broker;
@@ -85,7 +87,7 @@ static void run(void *ctx)
     loop_run(f->loop);
 }
 
-static void setup(struct fixture *f)
+static void setup_alive(struct fixture *f, uint16_t keep_alive_s)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof addr;
@@ -96,11 +98,16 @@ static void setup(struct fixture *f)
     getsockname(f->listener, (struct sockaddr *)&addr, &len);
     snprintf(f->port, sizeof f->port, "%u", ntohs(addr.sin_port));
     f->cfg = (struct broker_config){.host = "127.0.0.1", .port = f->port, .handshakes = 1};
-    struct mqtt_client_config c = {.identity = STR("dev"), .keep_alive_s = 2, .seed = 5};
+    struct mqtt_client_config c = {.identity = STR("dev"), .keep_alive_s = keep_alive_s, .seed = 5};
     assert_int_equal(loop_new(&f->loop), ERR_OK);
     assert_int_equal(broker_new(f->loop, &f->cfg, &f->broker), ERR_OK);
     assert_int_equal(mqtt_client_new(f->loop, f->broker, &c, &ops, f, &f->client), ERR_OK);
     assert_int_equal(thread_start(&f->thread, "loop", run, f), ERR_OK);
+}
+
+static void setup(struct fixture *f)
+{
+    setup_alive(f, 60);
 }
 
 static void teardown(struct fixture *f)
@@ -116,7 +123,7 @@ static void teardown(struct fixture *f)
 static int meet(struct fixture *f)
 {
     struct pollfd p = {.fd = f->listener, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, 5000), 1);
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
     int fd = accept(f->listener, NULL, NULL);
     assert_true(fd >= 0);
     return fd;
@@ -127,7 +134,7 @@ static unsigned hear(int fd, unsigned char *body, size_t *n)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     unsigned char head[2];
-    assert_int_equal(poll(&p, 1, 5000), 1);
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
     if (recv(fd, head, 2, MSG_WAITALL) != 2)
         return 0;
     assert_true(head[1] < 128);
@@ -144,7 +151,7 @@ static void say(int fd, const void *bytes, size_t n)
 
 static void until(atomic_int *counter, int want)
 {
-    for (int i = 0; i < 5000 && atomic_load(counter) < want; i++)
+    for (int i = 0; i < PATIENCE_MS && atomic_load(counter) < want; i++)
         poll(NULL, 0, 1);
     assert_int_equal(atomic_load(counter), want);
 }
@@ -284,7 +291,7 @@ static void an_idle_client_pings(void **state)
     struct fixture f;
     unsigned char body[128];
     size_t n;
-    setup(&f);
+    setup_alive(&f, 4);
     int fd = greet(&f);
     assert_int_equal(hear(fd, body, &n), 0xc0);
     say(fd, "\xd0\x00", 2);
