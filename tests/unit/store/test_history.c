@@ -238,8 +238,8 @@ static void assert_buckets(const struct points *p, int64_t from_us, int64_t to_u
     history_buckets_free(&b);
 }
 
-/* What dashboards ask gives the buckets that C reads. */
-static void assert_same_in_sql(int64_t from_us, int64_t to_us, int64_t width)
+#define SQL_BUCKETS_MAX 5000
+static void assert_same_window(int64_t from_us, int64_t to_us, int64_t width)
 {
     char text[400];
     struct history_buckets b;
@@ -270,6 +270,15 @@ static void assert_same_in_sql(int64_t from_us, int64_t to_us, int64_t width)
     assert_int_equal(k, pg_rows(rows));
     pg_result_free(rows);
     history_buckets_free(&b);
+}
+
+/* What dashboards ask gives the buckets that C reads. */
+static void assert_same_in_sql(int64_t from_us, int64_t to_us, int64_t width)
+{
+    for (int64_t at = from_us; at < to_us; at += SQL_BUCKETS_MAX * width) {
+        int64_t end = at + SQL_BUCKETS_MAX * width;
+        assert_same_window(at, end < to_us ? end : to_us, width);
+    }
 }
 
 static void assert_points(const struct points *p, int64_t from_us, int64_t to_us)
@@ -413,6 +422,7 @@ static void what_retention_left_is_found(void **state)
     assert_buckets(&all, T0, T0 + 2 * DAY, HOUR);
     assert_same_in_sql(T0, T0 + 2 * DAY, HOUR);
     assert_same_in_sql(T0, T0 + 2 * DAY, 5 * MINUTE);
+    assert_same_in_sql(T0 + 18 * HOUR, T0 + 30 * HOUR, 10000000); /* minutes, then samples */
     struct history h;
     struct history_span day = {1, T0, T0 + DAY};
     assert_int_equal(history_read(db, day, 500, &h), ERR_OK); /* no sample, but minutes */
@@ -422,6 +432,8 @@ static void what_retention_left_is_found(void **state)
     history_free(&h);
     sql("DELETE FROM rollup_minute WHERE start < timestamptz '2026-01-02 00:00Z'");
     assert_buckets(&all, T0, T0 + 2 * DAY, HOUR);
+    assert_same_in_sql(T0, T0 + 2 * DAY, MINUTE);
+    assert_same_in_sql(T0 + 18 * HOUR, T0 + 30 * HOUR, 10000000);
     struct history_buckets b;
     assert_int_equal(history_read_buckets(db, day, MINUTE, &b), ERR_OK);
     assert_int_equal(b.bucket[0].entry.n, 120); /* the hour is all that is known */
@@ -596,6 +608,48 @@ static void widths_of_dashboards_become_whole(void **state)
     }
 }
 
+static void assert_chart_width(const char *span, const char *asked, const char *given)
+{
+    struct pg_result *r;
+    const struct str params[] = {str_of(span), str_of(asked)};
+    assert_int_equal(pg_exec(owner,
+                             "SELECT chart_width(1, '2026-01-01Z', timestamptz '2026-01-01Z' + "
+                             "$1::interval, $2::interval)",
+                             params, 2, &r),
+                     ERR_OK);
+    if (!str_is(pg_text(r, 0, 0), given))
+        fail_msg("%s of %s: %s, not %s", asked, span, pg_text(r, 0, 0).p, given);
+    pg_result_free(r);
+}
+
+static void a_dashboard_that_asks_for_too_much_gets_wider_buckets(void **state)
+{
+    (void)state;
+    struct pg_result *r;
+    assert_chart_width("90 days", "1 second", "00:26:00"); /* 5,000 buckets */
+    assert_chart_width("90 days", "20 minutes", "00:40:00");
+    assert_chart_width("3 years", "5 minutes", "06:00:00");
+    assert_chart_width("1 hour", "1 second", "00:00:01");
+    assert_chart_width("-1 hour", "1 second", "00:00:01");
+    const struct points fast = points_of(T0, 125000, 115200); /* four hours of 8 Hz */
+    put_chunks(1, &fast);
+    assert_chart_width("3 hours", "3 seconds", "00:00:03");
+    assert_chart_width("5 hours", "4 seconds", "00:01:00");
+    assert_chart_width("2 days", "2 minutes", "00:02:00"); /* there are roll-ups of minutes */
+    assert_same_in_sql(T0 + 20 * MINUTE, T0 + 40 * MINUTE, 1000000);
+    assert_int_equal(pg_exec(grafana,
+                             "SELECT count(*), sum(n) FROM grafana.buckets('one', 'spb:/a', "
+                             "'2026-01-01Z', '2026-01-01 05:00Z', '4 seconds')",
+                             NULL, 0, &r),
+                     ERR_OK);
+    assert_int_equal(pg_i64(r, 0, 0), 240);
+    assert_int_equal(pg_i64(r, 0, 1), 115200);
+    pg_result_free(r);
+    sql("TRUNCATE rollup_minute");
+    assert_chart_width("2 days", "2 minutes", "00:02:00");
+    assert_chart_width("3 days", "2 minutes", "01:00:00");
+}
+
 static void what_makes_no_sense_is_an_error_and_the_connection_goes_on(void **state)
 {
     (void)state;
@@ -628,6 +682,7 @@ int main(void)
         TEST(sql_unpacks_what_c_packs),
         TEST(a_session_of_another_time_zone_sees_the_same),
         TEST(widths_of_dashboards_become_whole),
+        TEST(a_dashboard_that_asks_for_too_much_gets_wider_buckets),
         TEST(what_makes_no_sense_is_an_error_and_the_connection_goes_on),
     };
     return cmocka_run_group_tests(tests, start_server, remove_server);
