@@ -9,150 +9,15 @@
 #include "store/history.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "store/packed_row.h"
 #include "store/pg_binary.h"
 
-#define MINUTE_US   INT64_C(60000000)
-#define HOUR_US     INT64_C(3600000000)
-#define DAY_US      (24 * HOUR_US)
-#define BUCKETS_MAX 1000000
-#define POINTS_MAX  ((size_t)64 << 20)
-
-/* ---- widths ---- */
-
-static const int64_t widths_us[] = {
-    1000,          2000,          5000,           10000,          20000,          50000,
-    100000,        200000,        500000,         1000000,        2000000,        5000000,
-    10000000,      15000000,      20000000,       30000000,       MINUTE_US,      2 * MINUTE_US,
-    3 * MINUTE_US, 5 * MINUTE_US, 10 * MINUTE_US, 15 * MINUTE_US, 20 * MINUTE_US, 30 * MINUTE_US,
-    HOUR_US,       2 * HOUR_US,   3 * HOUR_US,    4 * HOUR_US,    6 * HOUR_US,    8 * HOUR_US,
-    12 * HOUR_US,  DAY_US,        2 * DAY_US,     5 * DAY_US,     10 * DAY_US,    20 * DAY_US,
-    50 * DAY_US,   100 * DAY_US,  200 * DAY_US,   500 * DAY_US,   1000 * DAY_US,
-};
-#define WIDTHS (sizeof widths_us / sizeof *widths_us)
-
-int64_t history_floor(int64_t ts_us, int64_t width_us)
-{
-    int64_t rest = ts_us % width_us;
-    return ts_us - rest - (rest < 0 ? width_us : 0);
-}
-
-int64_t history_ceil(int64_t ts_us, int64_t width_us)
-{
-    int64_t floor = history_floor(ts_us, width_us);
-    return floor == ts_us ? floor : floor + width_us;
-}
-
-static int64_t buckets_of(int64_t from_us, int64_t to_us, int64_t width_us)
-{
-    return (history_ceil(to_us, width_us) - history_floor(from_us, width_us)) / width_us;
-}
-
-int64_t history_width(int64_t from_us, int64_t to_us, uint32_t points)
-{
-    int64_t most = points > 1 ? points : 2;
-    for (size_t i = 0; i < WIDTHS; i++)
-        if (buckets_of(from_us, to_us, widths_us[i]) <= most)
-            return widths_us[i];
-    int64_t width = widths_us[WIDTHS - 1];
-    while (buckets_of(from_us, to_us, width) > most)
-        width *= 2;
-    return width;
-}
-
-/* ---- what is collected ---- */
-
-void history_buckets_free(struct history_buckets *b)
-{
-    free(b->bucket);
-    *b = (struct history_buckets){0};
-}
-
-void history_points_free(struct history_points *p)
-{
-    free(p->v);
-    *p = (struct history_points){0};
-}
-
-void history_free(struct history *h)
-{
-    history_buckets_free(&h->buckets);
-    history_points_free(&h->points);
-}
-
-static enum err buckets_make(struct history_span span, int64_t width_us,
-                             struct history_buckets *out)
-{
-    int64_t n = buckets_of(span.from_us, span.to_us, width_us);
-    if (n > BUCKETS_MAX)
-        return ERR_TOOBIG;
-    *out = (struct history_buckets){.start_us = history_floor(span.from_us, width_us),
-                                    .width_us = width_us,
-                                    .n = (size_t)n,
-                                    .bucket = calloc((size_t)n, sizeof *out->bucket)};
-    return out->bucket ? ERR_OK : ERR_NOMEM;
-}
-
-/* Sources do not come in order of time, so first and last go by their times. */
-static void bucket_add(struct history_buckets *to, const struct rollup_entry *e, int64_t first_us,
-                       int64_t last_us)
-{
-    int64_t i = (first_us - to->start_us) / to->width_us;
-    if (first_us < to->start_us || i >= (int64_t)to->n)
-        return;
-    struct history_bucket *b = &to->bucket[i];
-    bool empty = b->entry.n == b->entry.bad, sound = e->n > e->bad;
-    double first = b->entry.first, last = b->entry.last;
-    rollup_join(&b->entry, e);
-    if (!sound)
-        return;
-    if (empty || first_us < b->first_us) {
-        b->first_us = first_us;
-        first = e->first;
-    }
-    if (empty || last_us >= b->last_us) {
-        b->last_us = last_us;
-        last = e->last;
-    }
-    b->entry.first = first;
-    b->entry.last = last;
-}
-
-static enum err points_add(struct history_points *p, int64_t ts_us, double value, int16_t quality)
-{
-    if (p->n == p->cap) {
-        size_t cap = p->cap ? p->cap * 2 : 1024;
-        struct history_point *v = cap > POINTS_MAX ? NULL : reallocarray(p->v, cap, sizeof *v);
-        if (!v)
-            return cap > POINTS_MAX ? ERR_TOOBIG : ERR_NOMEM;
-        p->v = v;
-        p->cap = cap;
-    }
-    p->v[p->n] = (struct history_point){ts_us, value, quality, (uint32_t)p->n};
-    p->n++;
-    return ERR_OK;
-}
-
-static int by_time(const void *a, const void *b)
-{
-    const struct history_point *x = a, *y = b;
-    if (x->ts_us != y->ts_us)
-        return x->ts_us < y->ts_us ? -1 : 1;
-    return x->order < y->order ? -1 : x->order > y->order;
-}
-
-static void points_sort(struct history_points *p)
-{
-    for (size_t i = 1; i < p->n; i++)
-        if (p->v[i].ts_us < p->v[i - 1].ts_us) {
-            qsort(p->v, p->n, sizeof *p->v, by_time);
-            return;
-        }
-}
+#define MINUTE_US INT64_C(60000000)
+#define HOUR_US   INT64_C(3600000000)
+#define DAY_US    (24 * HOUR_US)
 
 /* ---- the reader ---- */
 
@@ -169,6 +34,7 @@ struct reader_state {
     size_t hours;
     uint64_t *have, *had; /* by all sources asked; by those before this one */
     bool summed;          /* a roll-up gave something */
+    int64_t landed_max;   /* no more rows of landing tables than these */
 };
 
 static bool test_bit(const uint64_t *bits, size_t i)
@@ -199,7 +65,7 @@ static bool inside(const struct reader_state *r, int64_t ts_us)
 static enum err add_sample(struct reader_state *r, int64_t ts_us, double value, int16_t quality)
 {
     if (r->points)
-        return points_add(r->points, ts_us, value, quality);
+        return history_points_add(r->points, ts_us, value, quality);
     bool sound = rollup_is_sound(value, quality);
     const struct rollup_entry e = {.n = 1,
                                    .bad = !sound,
@@ -208,7 +74,7 @@ static enum err add_sample(struct reader_state *r, int64_t ts_us, double value, 
                                    .mean = value,
                                    .first = value,
                                    .last = value};
-    bucket_add(r->buckets, &e, ts_us, ts_us);
+    history_buckets_add(r->buckets, &e, ts_us, ts_us);
     return ERR_OK;
 }
 
@@ -216,6 +82,23 @@ static void fields_of(const struct pg_result *rows, size_t row, int col, struct 
 {
     for (int i = 0; i < n; i++)
         out[i] = pg_text(rows, row, col + i);
+}
+
+/* Functions of the type add_row take one row of a result. */
+typedef enum err add_row(struct reader_state *r, const struct pg_result *rows, size_t row);
+
+/* A row: ts, value, quality. */
+static enum err add_plain(struct reader_state *r, const struct pg_result *rows, size_t row)
+{
+    int64_t at = 0;
+    double value = 0;
+    int16_t quality = 0;
+    enum err e = pg_get_time(pg_text(rows, row, 0), &at);
+    if (!e)
+        e = pg_get_double(pg_text(rows, row, 1), &value);
+    if (!e)
+        e = pg_get_i16(pg_text(rows, row, 2), &quality);
+    return e ? e : add_sample(r, at, value, quality);
 }
 
 /* A row of chunk or piece.  Whole chunks are of hours; `whole` false: count every sample. */
@@ -236,6 +119,16 @@ static enum err add_packed(struct reader_state *r, const struct pg_result *rows,
         if (inside(r, in.ts_us[i]) && !(whole && taken(r, in.ts_us[i])))
             e = add_sample(r, in.ts_us[i], in.value[i], in.quality[i]);
     return e;
+}
+
+static enum err add_piece(struct reader_state *r, const struct pg_result *rows, size_t row)
+{
+    return add_packed(r, rows, row, false);
+}
+
+static enum err add_chunk(struct reader_state *r, const struct pg_result *rows, size_t row)
+{
+    return add_packed(r, rows, row, true);
 }
 
 /* A row stands for all of its hours, also those without samples. */
@@ -261,29 +154,34 @@ static enum err add_rollup(struct reader_state *r, enum rollup_kind kind,
             continue;
         r->summed = true;
         if (r->buckets)
-            bucket_add(r->buckets, &in.entry[i], at, at + width - 1);
+            history_buckets_add(r->buckets, &in.entry[i], at, at + width - 1);
     }
     if (!e && r->buckets)
         take_row(r, in.start_us, rollup_row_us(kind));
     return e;
 }
 
+static enum err add_hours(struct reader_state *r, const struct pg_result *rows, size_t row)
+{
+    return add_rollup(r, ROLLUP_HOUR, rows, row);
+}
+
+static enum err add_minutes(struct reader_state *r, const struct pg_result *rows, size_t row)
+{
+    return add_rollup(r, ROLLUP_MINUTE, rows, row);
+}
+
 /* ---- statements ---- */
 
 #define US(n) "(timestamptz 'epoch' + $" #n "::bigint * interval '1 microsecond')"
-#define NO_ARRAYS                                                                                  \
-    "NULL::smallint[], NULL::integer[], NULL::bigint[], NULL::smallint[], "                        \
-    "NULL::integer[], NULL::float8[], NULL::integer[], NULL::smallint[], "                         \
-    "NULL::integer[]"
-#define PLAIN_ROW                                                                                  \
-    "ts, ts, NULL::bigint, NULL::bigint, NULL::integer, NULL::smallint, " NO_ARRAYS                \
-    ", value, quality"
-#define PACKED_ROW PACKED_COLUMNS ", NULL::float8, NULL::smallint"
 /* A row's samples are within a day of its start. */
 #define IN_SPAN                                                                                    \
     " WHERE series_id = $1::integer AND start < " US(3) " AND start > " US(                        \
         2) " - interval '1 day' "                                                                  \
            "AND stop >= " US(2)
+
+#define INSIDE                                                                                     \
+    "WHERE series_id = $1::integer AND start >= " US(2) " AND start < " US(3) " AND stop < " US(3)
 
 /* Rows of chunk or rollup_minute (x) that no roll-up of their day, or hour, stands for.  A look-up
  * per row: as a join it would read all roll-ups of the series. */
@@ -301,65 +199,59 @@ static enum err add_rollup(struct reader_state *r, enum rollup_kind kind,
 static const struct {
     const char *name, *sql;
     int64_t row_us; /* rows begin at multiples of it */
-    enum { OF_HOURS, OF_MINUTES, OF_SAMPLES } rows;
+    add_row *add;
 } sources[SOURCES] = {
-    [HOURS] = {"history_hours", ROLLUPS("rollup_hour") " ORDER BY start", DAY_US, OF_HOURS},
+    [HOURS] = {"history_hours", ROLLUPS("rollup_hour") " ORDER BY start", DAY_US, add_hours},
     [MINUTES] = {"history_minutes", ROLLUPS("rollup_minute") " ORDER BY start", HOUR_US,
-                 OF_MINUTES},
+                 add_minutes},
     [MINUTES_LEFT] = {"history_minutes_left", ROLLUPS("rollup_minute") NO_DAY " ORDER BY start",
-                      HOUR_US, OF_MINUTES},
-    [CHUNKS] = {"history_chunks", CHUNKS_OF " ORDER BY start", HOUR_US, OF_SAMPLES},
+                      HOUR_US, add_minutes},
+    [CHUNKS] = {"history_chunks", CHUNKS_OF " ORDER BY start", HOUR_US, add_chunk},
     [CHUNKS_LEFT] = {"history_chunks_left", CHUNKS_OF NO_HOUR " ORDER BY start", HOUR_US,
-                     OF_SAMPLES},
+                     add_chunk},
     [CHUNKS_LEFT_BY_DAYS] = {"history_chunks_days", CHUNKS_OF NO_HOUR NO_DAY " ORDER BY start",
-                             HOUR_US, OF_SAMPLES},
+                             HOUR_US, add_chunk},
 };
 
-static const char live_sql[] =
-    "SELECT " PLAIN_ROW " FROM landed WHERE series_id = $1::integer AND ts >= " US(
-        2) " AND ts < " US(3) " UNION ALL SELECT " PACKED_ROW " FROM piece" IN_SPAN;
+static const char landed_sql[] =
+    "SELECT ts, value, quality FROM landed WHERE series_id = $1::integer AND ts >= " US(
+        2) " AND ts < " US(3) " LIMIT $4::bigint";
+static const char pieces_sql[] = "SELECT " PACKED_COLUMNS " FROM piece" IN_SPAN;
 
 struct numbers {
-    char text[3][24];
-    struct str params[3];
+    char text[4][24];
+    struct str params[4];
 };
 
-static const struct str *numbers(struct numbers *n, int64_t a, int64_t b, int64_t c)
+static const struct str *numbers(struct numbers *n, int64_t a, int64_t b, int64_t c, int64_t d)
 {
-    const int64_t v[3] = {a, b, c};
-    for (int i = 0; i < 3; i++)
+    const int64_t v[4] = {a, b, c, d};
+    for (int i = 0; i < 4; i++)
         n->params[i] =
             str_make(n->text[i], (size_t)snprintf(n->text[i], sizeof n->text[i], "%" PRId64, v[i]));
     return n->params;
 }
 
-/* A row that is a sample as it landed, or a packed one. */
-static enum err add_row(struct reader_state *r, const struct pg_result *rows, size_t row)
+/* ---- reading ---- */
+
+static enum err read_rows(struct reader_state *r, const char *name, const char *sql,
+                          const struct str *params, size_t n, add_row *add)
 {
-    int64_t at = 0;
-    double value = 0;
-    int16_t quality = 0;
-    if (pg_null(rows, row, PACKED_FIELDS))
-        return add_packed(r, rows, row, false);
-    enum err e = pg_get_time(pg_text(rows, row, 0), &at);
-    if (!e)
-        e = pg_get_double(pg_text(rows, row, PACKED_FIELDS), &value);
-    if (!e)
-        e = pg_get_i16(pg_text(rows, row, PACKED_FIELDS + 1), &quality);
-    return e ? e : add_sample(r, at, value, quality);
+    struct pg_result *rows = NULL;
+    enum err e = pg_prepared_binary(r->db, name, sql, params, n, &rows);
+    for (size_t i = 0; !e && i < pg_rows(rows); i++)
+        e = add(r, rows, i);
+    pg_result_free(rows);
+    return e;
 }
 
 static enum err read_live(struct reader_state *r)
 {
     struct numbers n;
-    struct pg_result *rows = NULL;
-    enum err e =
-        pg_prepared_binary(r->db, "history_live", live_sql,
-                           numbers(&n, r->span.series, r->span.from_us, r->span.to_us), 3, &rows);
-    for (size_t i = 0; !e && i < pg_rows(rows); i++)
-        e = add_row(r, rows, i);
-    pg_result_free(rows);
-    return e;
+    const struct str *params =
+        numbers(&n, r->span.series, r->span.from_us, r->span.to_us, r->landed_max);
+    enum err e = read_rows(r, "history_landed", landed_sql, params, 4, add_plain);
+    return e ? e : read_rows(r, "history_pieces", pieces_sql, params, 3, add_piece);
 }
 
 /* missing finds the stretch of hours that no source had so far. */
@@ -378,20 +270,13 @@ static bool missing(const struct reader_state *r, int64_t *from_us, int64_t *to_
 static enum err read_source(struct reader_state *r, enum source source)
 {
     struct numbers n;
-    struct pg_result *rows = NULL;
     int64_t from, to;
     if (!missing(r, &from, &to))
         return ERR_OK;
     memcpy(r->had, r->have, (r->hours + 63) / 64 * sizeof *r->had);
     from = history_floor(from, sources[source].row_us);
-    enum err e = pg_prepared_binary(r->db, sources[source].name, sources[source].sql,
-                                    numbers(&n, r->span.series, from, to), 3, &rows);
-    for (size_t i = 0; !e && i < pg_rows(rows); i++)
-        e = sources[source].rows == OF_SAMPLES ? add_packed(r, rows, i, true)
-            : sources[source].rows == OF_HOURS ? add_rollup(r, ROLLUP_HOUR, rows, i)
-                                               : add_rollup(r, ROLLUP_MINUTE, rows, i);
-    pg_result_free(rows);
-    return e;
+    return read_rows(r, sources[source].name, sources[source].sql,
+                     numbers(&n, r->span.series, from, to, 0), 3, sources[source].add);
 }
 
 /* ---- from beginning to end ---- */
@@ -400,7 +285,7 @@ static enum err open_reader(struct pg *db, struct history_span span, struct read
 {
     if (span.to_us <= span.from_us || span.to_us - span.from_us > 2 * HISTORY_SPAN_MAX_US)
         return ERR_INVALID;
-    *r = (struct reader_state){.db = db, .span = span};
+    *r = (struct reader_state){.db = db, .span = span, .landed_max = INT64_MAX};
     r->hour0 = history_floor(span.from_us, HOUR_US) / HOUR_US;
     r->hours = (size_t)(history_ceil(span.to_us, HOUR_US) / HOUR_US - r->hour0);
     arena_init(&r->arena, (size_t)1 << 20, (size_t)64 << 20);
@@ -437,7 +322,7 @@ static enum err fill_points(struct reader_state *r, struct history_points *out)
     enum err e = read_live(r);
     if (!e)
         e = read_source(r, CHUNKS);
-    points_sort(out);
+    history_points_sort(out);
     return e;
 }
 
@@ -467,19 +352,30 @@ static struct history_span widen(struct history_span span, int64_t width_us)
     return span;
 }
 
-static enum err read_points(struct pg *db, struct history_span span, struct history_points *out,
-                            bool *summed)
+static enum err read_points(struct pg *db, struct history_span span, struct history_points *out)
 {
     struct reader_state r = {0};
     *out = (struct history_points){0};
     enum err e = open_reader(db, span, &r);
     if (!e)
         e = fill_points(&r, out);
+    close_reader(&r);
+    return e;
+}
+
+/* As long as they are at most `limit` and nothing but them is left; else *buckets. */
+static enum err read_few_points(struct pg *db, struct history_span span, uint32_t limit,
+                                struct history_points *out, bool *buckets)
+{
+    struct reader_state r = {0};
+    enum err e = open_reader(db, span, &r);
+    r.landed_max = (int64_t)limit + 1;
+    if (!e)
+        e = fill_points(&r, out);
     r.points = NULL;
-    for (int i = 1; !e && summed && i < ASKED; i++)
+    for (int i = 1; !e && out->n <= limit && i < ASKED; i++)
         e = read_source(&r, orders[0][i]);
-    if (summed)
-        *summed = r.summed;
+    *buckets = r.summed || out->n > limit;
     close_reader(&r);
     return e;
 }
@@ -491,7 +387,7 @@ static enum err read_buckets(struct pg *db, struct history_span span, int64_t wi
     *out = (struct history_buckets){0};
     enum err e = open_reader(db, widen(span, width_us), &r);
     if (!e)
-        e = buckets_make(span, width_us, out);
+        e = history_buckets_make(span.from_us, span.to_us, width_us, out);
     if (!e)
         e = fill_buckets(&r, out);
     close_reader(&r);
@@ -503,7 +399,7 @@ enum err history_read_points(struct pg *db, struct history_span span, struct his
     struct history_points p = {0};
     enum err e = begin(db);
     if (!e)
-        e = end(db, read_points(db, span, &p, NULL));
+        e = end(db, read_points(db, span, &p));
     if (!e)
         *out = p;
     else
@@ -525,20 +421,16 @@ enum err history_read_buckets(struct pg *db, struct history_span span, int64_t w
     return e;
 }
 
-/* many: there are certainly more than `limit` samples, by rows that are wholly inside. */
+/* many: there are certainly more than `limit` samples, by packed rows that are wholly inside. */
 static enum err many(struct pg *db, struct history_span span, uint32_t limit, bool *out)
 {
     struct numbers n;
-    char text[24];
     struct pg_result *rows = NULL;
-    struct str params[4];
-    memcpy(params, numbers(&n, span.series, span.from_us, span.to_us), sizeof n.params);
-    params[3] = str_make(text, (size_t)snprintf(text, sizeof text, "%" PRIu32, limit + 1));
-    enum err e = pg_prepared(
-        db, "history_many",
-        "SELECT coalesce(sum(n), 0) FROM (SELECT n FROM chunk WHERE series_id = $1::integer "
-        "AND start >= " US(2) " AND start < " US(3) " AND stop < " US(3) " LIMIT $4::bigint) c",
-        params, 4, &rows);
+    enum err e = pg_prepared(db, "history_many",
+                             "SELECT coalesce(sum(n), 0) FROM (SELECT n FROM chunk " INSIDE
+                             " UNION ALL SELECT n FROM piece " INSIDE " LIMIT $4::bigint) c",
+                             numbers(&n, span.series, span.from_us, span.to_us, (int64_t)limit + 1),
+                             4, &rows);
     if (!e)
         *out = pg_i64(rows, 0, 0) > limit;
     pg_result_free(rows);
@@ -549,10 +441,8 @@ static enum err read_either(struct pg *db, struct history_span span, uint32_t li
                             struct history *out)
 {
     enum err e = ERR_OK;
-    if (!buckets) {
-        e = read_points(db, span, &out->points, &buckets);
-        buckets |= out->points.n > limit;
-    }
+    if (!buckets)
+        e = read_few_points(db, span, limit, &out->points, &buckets);
     if (!e && buckets) {
         history_points_free(&out->points);
         e = read_buckets(db, span, history_width(span.from_us, span.to_us, limit), &out->buckets);
@@ -561,8 +451,16 @@ static enum err read_either(struct pg *db, struct history_span span, uint32_t li
     return e;
 }
 
-/* `many` only saves reading for nothing; it is asked before, because a transaction has to look at
- * the landing tables first: they are emptied ten seconds after what was in them has moved. */
+void history_free(struct history *h)
+{
+    history_buckets_free(&h->buckets);
+    history_points_free(&h->points);
+}
+
+/* A fast series has millions of samples in a span of which a chart wants some hundreds: `many` and
+ * landed_max see to it that they are not read to be counted.  `many` is asked before, because a
+ * transaction has to look at the landing tables first: they are emptied ten seconds after what was
+ * in them has moved. */
 enum err history_read(struct pg *db, struct history_span span, uint32_t limit, struct history *out)
 {
     struct history h = {0};
@@ -586,32 +484,27 @@ enum err history_read(struct pg *db, struct history_span span, uint32_t limit, s
 /* The newest sample is not older than the row that begins last; rows that reach beyond that one's
  * beginning are looked into, and rows are a day long at most. */
 #define NEWEST_OF(table)                                                                           \
-    "SELECT " PACKED_ROW " FROM " table " x WHERE series_id = $1::integer AND start < " US(        \
+    "SELECT " PACKED_COLUMNS " FROM " table " x WHERE series_id = $1::integer AND start < " US(    \
         2) " AND start > (SELECT max(start) FROM " table                                           \
            " WHERE series_id = $1::integer AND start < " US(                                       \
                2) ") - interval '1 day' AND stop >= (SELECT max(start) FROM " table                \
                   " WHERE series_id = $1::integer AND start < " US(2) ")"
-static const char before_sql[] =
-    "(SELECT " PLAIN_ROW " FROM landed WHERE series_id = $1::integer AND ts < " US(
-        2) " ORDER BY ts DESC LIMIT 1) UNION ALL " NEWEST_OF("chunk") " UNION ALL " NEWEST_OF("piec"
-                                                                                              "e");
+static const char landed_before_sql[] =
+    "SELECT ts, value, quality FROM landed WHERE series_id = $1::integer AND ts < " US(
+        2) " ORDER BY ts DESC LIMIT 1";
+static const char packed_before_sql[] = NEWEST_OF("chunk") " UNION ALL " NEWEST_OF("piece");
 
+/* Samples move from landing to pieces to chunks: asked in this order none is missed. */
 static enum err newest(struct pg *db, int32_t series, int64_t ts_us, struct history_points *p)
 {
     struct numbers n;
-    struct pg_result *rows = NULL;
-    struct reader_state r = {
-        .db = db,
-        .span = {series, INT64_MIN, ts_us},
-        .points = p,
-    };
+    const struct str *params = numbers(&n, series, ts_us, 0, 0);
+    struct reader_state r = {.db = db, .span = {series, INT64_MIN, ts_us}, .points = p};
     arena_init(&r.arena, (size_t)1 << 20, (size_t)64 << 20);
-    enum err e = pg_prepared_binary(db, "history_before", before_sql, numbers(&n, series, ts_us, 0),
-                                    2, &rows);
-    for (size_t i = 0; !e && i < pg_rows(rows); i++)
-        e = add_row(&r, rows, i);
-    points_sort(p);
-    pg_result_free(rows);
+    enum err e = read_rows(&r, "history_before", landed_before_sql, params, 2, add_plain);
+    if (!e)
+        e = read_rows(&r, "history_before_packed", packed_before_sql, params, 2, add_piece);
+    history_points_sort(p);
     arena_fini(&r.arena);
     return e;
 }

@@ -6,16 +6,12 @@
  * minutes for those of a minute and more, else the chunks themselves; then the next one, so that
  * what retention has left is found.  Pieces and landing tables are always read as they are.
  *
- * Buckets begin at multiples of their width since 1970-01-01 00:00 UTC, and widths come from a list
- * (history_width), so that every bucket is made of whole minutes or hours.  What counts in a bucket
- * is decided in store/rollup.h.
- *
  * All functions read in one snapshot (a transaction of their own): not inside a transaction. */
 #ifndef BRAID_STORE_HISTORY_H
 #define BRAID_STORE_HISTORY_H
 
 #include "port/pg.h"
-#include "store/rollup.h"
+#include "store/history_grid.h"
 
 /* One series, and when: from <= time < to. */
 struct history_span {
@@ -24,36 +20,6 @@ struct history_span {
 };
 /* The largest span that is read: far more than anything is kept. */
 #define HISTORY_SPAN_MAX_US (INT64_C(1000) * 366 * 86400 * 1000000)
-
-/* history_width picks the smallest width of the list for which the span needs at most `points`
- * buckets (one more when points is 1). */
-int64_t history_width(int64_t from_us, int64_t to_us, uint32_t points);
-/* history_floor, history_ceil: the bucket edge at or before (after) a time. */
-int64_t history_floor(int64_t ts_us, int64_t width_us);
-int64_t history_ceil(int64_t ts_us, int64_t width_us);
-
-struct history_bucket {
-    int64_t first_us, last_us; /* times of entry.first and entry.last */
-    struct rollup_entry entry; /* n 0: no sample; `at` means nothing */
-};
-struct history_buckets {
-    int64_t start_us, width_us;
-    size_t n;
-    struct history_bucket *bucket; /* owned */
-};
-void history_buckets_free(struct history_buckets *b); /* what it holds */
-
-struct history_point {
-    int64_t ts_us;
-    double value;
-    int16_t quality;
-    uint32_t order; /* of equal times: as stored */
-};
-struct history_points {
-    size_t n, cap;
-    struct history_point *v; /* owned; by time */
-};
-void history_points_free(struct history_points *p);
 
 /* history_read_points gives the samples of a span as they were stored. */
 MUST_CHECK enum err history_read_points(struct pg *db, struct history_span span,

@@ -471,6 +471,78 @@ static void few_samples_come_as_they_are(void **state)
     assert_true(pg_check(db));
 }
 
+static int64_t prepared(const char *name)
+{
+    struct pg_result *r;
+    const struct str param = str_of(name);
+    assert_int_equal(
+        pg_exec(db, "SELECT count(*) FROM pg_prepared_statements WHERE name = $1", &param, 1, &r),
+        ERR_OK);
+    int64_t n = pg_i64(r, 0, 0);
+    pg_result_free(r);
+    return n;
+}
+
+/* With a connection of its own: which statements it has run tells what was read. */
+static void many_unmerged_samples_are_not_read_one_by_one(void **state)
+{
+    (void)state;
+    struct pg *before = db;
+    struct history h;
+    const struct history_span day = {1, T0, T0 + DAY};
+    const struct points all = points_of(T0, 100000, 120000); /* 10 Hz, more than three hours */
+    for (int64_t at = T0; at < T0 + 3 * HOUR; at += HOUR / 2) {
+        const struct points part = part_of(&all, at, at + HOUR / 2);
+        put_packed("piece", 1, &part);
+    }
+    const struct points newest = part_of(&all, T0 + 3 * HOUR, T0 + DAY);
+    put_packed("piece", 1, &newest);
+    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
+    assert_int_equal(history_read(db, day, 500, &h), ERR_OK);
+    assert_true(!h.raw && h.buckets.width_us == 3 * MINUTE);
+    assert_int_equal(h.buckets.bucket[0].entry.n, 1800);
+    history_free(&h);
+    assert_int_equal(prepared("history_minutes"), 1);
+    assert_int_equal(prepared("history_chunks"), 0); /* which samples would have been asked of */
+    assert_buckets(&all, T0, T0 + DAY, MINUTE);
+    /* pieces that are only partly inside are not counted, but read */
+    const struct history_span part = {1, T0 + MINUTE, T0 + 2 * MINUTE};
+    assert_int_equal(history_read(db, part, 600, &h), ERR_OK);
+    assert_true(h.raw && h.points.n == 600);
+    history_free(&h);
+    assert_int_equal(prepared("history_chunks"), 1);
+    assert_int_equal(history_read(db, part, 599, &h), ERR_OK);
+    assert_true(!h.raw && h.buckets.bucket[0].entry.n > 0);
+    history_free(&h);
+    pg_close(db);
+    db = before;
+}
+
+static void landed_samples_are_told_one_by_one_up_to_the_limit(void **state)
+{
+    (void)state;
+    struct history h;
+    const struct history_span day = {1, T0, T0 + DAY};
+    const struct points all = points_of(T0, 10000000, 900);
+    const struct points merged = part_of(&all, T0, T0 + HOUR),
+                        landed = part_of(&all, T0 + HOUR, T0 + DAY);
+    put_chunks(1, &merged);
+    put_landed(1, &landed);
+    assert_int_equal(history_read(db, day, 900, &h), ERR_OK);
+    assert_true(h.raw && h.points.n == 900);
+    history_free(&h);
+    for (uint32_t limit = 100; limit < 900; limit += 133) {
+        size_t n = 0;
+        assert_int_equal(history_read(db, day, limit, &h), ERR_OK);
+        assert_false(h.raw);
+        for (size_t i = 0; i < h.buckets.n; i++)
+            n += (size_t)h.buckets.bucket[i].entry.n;
+        assert_int_equal(n, 900);
+        history_free(&h);
+    }
+    assert_points(&all, T0, T0 + DAY);
+}
+
 static void assert_before(int64_t ts_us, bool want, double value)
 {
     struct history_point p = {0};
@@ -678,6 +750,8 @@ int main(void)
         TEST(packed_landing_tables_are_skipped),
         TEST(what_retention_left_is_found),
         TEST(few_samples_come_as_they_are),
+        TEST(many_unmerged_samples_are_not_read_one_by_one),
+        TEST(landed_samples_are_told_one_by_one_up_to_the_limit),
         TEST(the_last_sample_before_a_time_is_found),
         TEST(sql_unpacks_what_c_packs),
         TEST(a_session_of_another_time_zone_sees_the_same),
