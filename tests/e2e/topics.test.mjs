@@ -122,3 +122,13 @@ withStack('topics', { server: false }, (stack) => {
     }
   });
 });
+
+withStack('a host of another name', { env: { BRAID_SPARKPLUG_HOST_ID: 'plant7' } }, (stack) => {
+  test('may say so, and its broker knows no other', async () => {
+    const console = await stack.console();
+    await console.subscribeAsync('spBv1.0/STATE/+', { qos: 1 });
+    await until(() => console.seen.some((m) => m.topic === 'spBv1.0/STATE/plant7'));
+    const acl = fs.readFileSync(path.join(stack.dir, 'broker.base/acl'), 'utf8');
+    assert.deepEqual(acl.match(/^topic write spBv1.0\/STATE.*$/gm), ['topic write spBv1.0/STATE/plant7']);
+  });
+});

@@ -304,7 +304,8 @@ class Stack {
   makeBroker() {
     const { tls, tlsPassword, plain, websocket } = this.ports;
     run(path.join(compose, 'make-broker'),
-      [this.dir, '127.0.0.1', tls, tlsPassword, plain, websocket].map(String));
+      [this.dir, '127.0.0.1', tls, tlsPassword, plain, websocket].map(String),
+      { env: { ...process.env, ...this.options.env } });
     fs.appendFileSync(path.join(this.dir, 'mosquitto.conf'), `\n${this.options.broker ?? ''}`);
     this.broker = new Part(this, 'broker', {
       command: () => [path.join(this.dir, 'start-broker')],
