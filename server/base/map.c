@@ -1,6 +1,7 @@
 /* map.c - open addressing with linear probing and tombstones, at most 3/4 full.  A number key is
  * stored in the slot itself, so both kinds share the code (a str with .p NULL, .n the number, is
- * how one travels).  Slots are small, because a large fleet is a few large maps. */
+ * how one travels).  A large fleet is a few large maps: slots are small, and a table grows by half,
+ * to any number of slots, so that never more than half of it is empty. */
 #include "base/map.h"
 
 #include <stdlib.h>
@@ -59,12 +60,23 @@ static void set_key(struct map_slot *s, struct str key, bool number)
         s->p = key.p;
 }
 
+/* Where a hash belongs: as far into the table as it is into its range. */
+static size_t home(const struct map *m, uint32_t hash)
+{
+    return (size_t)((uint64_t)hash * m->cap >> 32);
+}
+
+static size_t next(const struct map *m, size_t i)
+{
+    return i + 1 < m->cap ? i + 1 : 0;
+}
+
 static struct map_slot *find_slot(const struct map *m, struct str key, bool number)
 {
     if (!m->cap)
         return NULL;
     uint32_t hash = hash_key(m, key, number);
-    for (size_t i = hash & (m->cap - 1); m->slots[i].value; i = (i + 1) & (m->cap - 1))
+    for (size_t i = home(m, hash); m->slots[i].value; i = next(m, i))
         if (key_matches(&m->slots[i], hash, key, number))
             return &m->slots[i];
     return NULL;
@@ -73,9 +85,9 @@ static struct map_slot *find_slot(const struct map *m, struct str key, bool numb
 /* Inserts a key known to be absent; there is always a free slot. */
 static void insert_new(struct map *m, const struct map_slot *slot)
 {
-    size_t i = slot->hash & (m->cap - 1);
+    size_t i = home(m, slot->hash);
     while (m->slots[i].value && m->slots[i].value != TOMB)
-        i = (i + 1) & (m->cap - 1);
+        i = next(m, i);
     if (!m->slots[i].value)
         m->used++;
     m->slots[i] = *slot;
@@ -111,10 +123,7 @@ static enum err put(struct map *m, struct str key, bool number, void *value, voi
     if (!number && key.n > UINT32_MAX)
         return ERR_TOOBIG;
     if ((m->used + 1) * 4 > m->cap * 3) {
-        size_t cap = m->cap ? m->cap : 8;
-        while ((m->n + 1) * 2 > cap)
-            cap *= 2;
-        enum err e = rehash(m, cap);
+        enum err e = rehash(m, m->n < 4 ? 8 : (m->n + 1) * 2);
         if (e)
             return e;
     }

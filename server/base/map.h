@@ -14,7 +14,7 @@ struct map {
     struct map_slot *slots;
     size_t n;    /* live entries */
     size_t used; /* live entries and tombstones */
-    size_t cap;  /* power of two or 0 */
+    size_t cap;
     uint64_t seed;
 };
 

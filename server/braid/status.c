@@ -110,7 +110,7 @@ static void say_for(struct line *l, const struct view *v, int64_t at_ms)
 
 static void say_kind(struct line *l, const char *kind)
 {
-    if (kind[0])
+    if (kind)
         say(l, " (%s)", kind);
 }
 
@@ -244,7 +244,7 @@ static void say_unknown(struct line *l, const struct view *v)
     }
     if (!e->blind_mono_ms) {
         say(l, "Unknown: nothing has been heard yet");
-    } else if (strcmp(e->blind_kind, "restart") == 0) {
+    } else if (str_is(str_of(e->blind_kind), "restart")) {
         say(l, "Unknown: Braid restarted ");
         say_ago(l, v, e->blind_at_ms);
         say(l, " and nothing has been heard since");
@@ -296,7 +296,10 @@ static say_status *const say_table[BRAID_STATUS_COUNT] = {
 
 static struct view view_of(const struct braid_evidence *e, struct moment now)
 {
-    struct view v = {.e = e, .now = now, .last_kind = ""};
+    struct view v = {
+        .e = e,
+        .now = now,
+    };
     bool lw = e->lw_at_ms != 0, sp = e->sp_at_ms != 0;
     bool lw_newer = lw && (!sp || e->lw_mono_ms > e->sp_mono_ms ||
                            (e->lw_mono_ms == e->sp_mono_ms && e->lw_at_ms > e->sp_at_ms));
@@ -320,7 +323,7 @@ static struct view view_of(const struct braid_evidence *e, struct moment now)
 static enum braid_link judge_link(const struct view *v)
 {
     const struct braid_evidence *e = v->e;
-    if (e->died_kind[0]) {
+    if (e->died_kind) {
         bool tie = e->died_mono_ms == v->last_mono_ms;
         if (!v->heard || (tie ? e->died_at_ms >= v->last_ms : e->died_mono_ms > v->last_mono_ms))
             return BRAID_LINK_LOST;

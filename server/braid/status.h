@@ -31,28 +31,27 @@ const char *braid_link_word(enum braid_link l);
 enum braid_lwm2m { BRAID_LW_NONE, BRAID_LW_REGISTERED, BRAID_LW_EXPIRED, BRAID_LW_DEREGISTERED };
 enum braid_spb { BRAID_SP_NONE, BRAID_SP_BORN, BRAID_SP_DEAD, BRAID_SP_STALE };
 
+/* One per device, so it is packed; the kinds are words of static tables. */
 struct braid_evidence {
     /* Newest live, non-retained message of each strand: UTC ms (0 = none), mono ms, and kind. */
     int64_t lw_at_ms, sp_at_ms;
     uint64_t lw_mono_ms, sp_mono_ms;
-    char lw_kind[12], sp_kind[12]; /* "update", "DDATA" */
+    const char *lw_kind, *sp_kind; /* "update", "DDATA"; NULL unknown */
     /* The newest sign that the link died: accepted NDEATH (bdSeq equal) or `lost`. */
     int64_t died_at_ms;
     uint64_t died_mono_ms;
-    char died_kind[12]; /* "NDEATH", "lost"; "" = none */
-    bool died_orderly;  /* sent by the device itself before a clean end, if known */
+    const char *died_kind; /* "NDEATH", "lost"; NULL = none */
     /* Our own broker loss or restart: the link is unknown until a message newer than this. */
     uint64_t blind_mono_ms; /* 0 = never */
     int64_t blind_at_ms;
-    char blind_kind[16]; /* "broker_lost", "restart" */
-    enum braid_lwm2m lw;
-    int64_t lw_since_ms; /* when that state began */
-    bool queue_mode;
-    uint64_t lw_expires_mono_ms; /* UINT64_MAX = never */
-    enum braid_spb sp;
-    int64_t sp_since_ms;
+    const char *blind_kind;           /* "broker_lost", "restart" */
+    int64_t lw_since_ms, sp_since_ms; /* when the strands' states began */
+    uint64_t lw_expires_mono_ms;      /* UINT64_MAX = never */
+    const char *fault; /* words of the device about itself, NULL if none; the owner's */
     uint32_t sp_devices, sp_devices_born;
-    const char *fault; /* words of the device about itself, NULL if none; borrowed */
+    uint8_t lw, sp; /* enum braid_lwm2m, enum braid_spb */
+    bool queue_mode;
+    bool died_orderly; /* sent by the device itself before a clean end, if known */
 };
 
 #define BRAID_SENTENCE 320

@@ -60,16 +60,17 @@ void device_set_text(struct device *d, const char **where, struct str text)
 }
 
 /* The verdict of now, with its sentence, and what of it is kept. */
-static struct decided decide(struct device *d, struct braid_verdict *out)
+static void decide(struct device *d, struct braid_verdict *out)
 {
     braid_judge(&d->evidence, d->shard->now, out);
-    return (struct decided){out->link, out->status, out->recheck_mono_ms};
+    d->verdict = (struct decided){(uint8_t)out->link, (uint8_t)out->status};
+    d->recheck_mono_ms = out->recheck_mono_ms;
 }
 
 struct device *device_new(struct shard *s, int64_t id, struct str endpoint)
 {
     struct braid_verdict first;
-    struct device *d = calloc(1, sizeof *d + endpoint.n + 1);
+    struct device *d = calloc(1, offsetof(struct device, endpoint) + endpoint.n + 1);
     if (!d)
         return NULL;
     memcpy(d->endpoint, endpoint.p, endpoint.n);
@@ -79,7 +80,7 @@ struct device *device_new(struct shard *s, int64_t id, struct str endpoint)
     d->evidence.lw_expires_mono_ms = UINT64_MAX;
     list_init(&d->commands);
     list_init(&d->dirty_node);
-    d->verdict = decide(d, &first);
+    decide(d, &first);
     if (map_put(&s->by_endpoint, str_of(d->endpoint), d, NULL)) {
         device_free(d);
         return NULL;
@@ -104,8 +105,8 @@ void device_free(struct device *d)
     lw_client_free(d->lw);
     spb_node_free(d->sp);
     points_free(d);
-    const char *const words[] = {d->prefix,   d->manufacturer, d->model,       d->serial,
-                                 d->firmware, d->fault,        d->fault_lwm2m, d->fault_metric};
+    const char *const words[] = {d->prefix,   d->manufacturer,   d->model,       d->serial,
+                                 d->firmware, d->evidence.fault, d->fault_lwm2m, d->fault_metric};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         words_put(&d->shard->words, words[i]);
     free(d->node_key);
@@ -230,7 +231,7 @@ void device_died(struct device *d, const char *kind)
     struct braid_evidence *e = &d->evidence;
     e->died_at_ms = d->shard->now.utc_ms;
     e->died_mono_ms = after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
-    snprintf(e->died_kind, sizeof e->died_kind, "%s", kind);
+    e->died_kind = kind;
     e->died_orderly = false;
 }
 
@@ -239,7 +240,7 @@ void device_blind(struct device *d, const char *kind)
     struct braid_evidence *e = &d->evidence;
     e->blind_at_ms = d->shard->now.utc_ms;
     e->blind_mono_ms = after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
-    snprintf(e->blind_kind, sizeof e->blind_kind, "%s", kind);
+    e->blind_kind = kind;
     d->judge = true;
 }
 
@@ -253,12 +254,11 @@ void device_heard(struct device *d, bool sparkplug, const char *kind)
     if (sparkplug) {
         e->sp_at_ms = s->now.utc_ms;
         e->sp_mono_ms = stamp_of_life(d);
-        if (strcmp(e->sp_kind, kind) != 0)
-            snprintf(e->sp_kind, sizeof e->sp_kind, "%s", kind);
+        e->sp_kind = kind;
     } else {
         e->lw_at_ms = s->now.utc_ms;
         e->lw_mono_ms = stamp_of_life(d);
-        snprintf(e->lw_kind, sizeof e->lw_kind, "%s", kind);
+        e->lw_kind = kind;
     }
     d->last_seen_ms = s->now.utc_ms;
     d->newest_us = s->arrived_us;
@@ -365,8 +365,7 @@ static void judge(struct device *d)
     d->judge = false;
     gather_lwm2m(d, &d->evidence);
     gather_sparkplug(d, &d->evidence);
-    d->evidence.fault = d->fault;
-    d->verdict = decide(d, &now);
+    decide(d, &now);
     count_strands(d);
     bool changed = d->verdict.status != before.status;
     if (changed) {
@@ -383,7 +382,7 @@ static void judge(struct device *d)
 
 static void set_deadline(struct device *d)
 {
-    uint64_t at = d->verdict.recheck_mono_ms, other = commands_deadline(d);
+    uint64_t at = d->recheck_mono_ms, other = commands_deadline(d);
     if (other < at)
         at = other;
     if (d->lw && (other = lw_client_deadline(d->lw)) < at)
@@ -446,6 +445,6 @@ void device_store_seen(struct device *d)
     params_text(&p, d->model);
     params_text(&p, d->serial);
     params_text(&p, d->firmware);
-    params_text(&p, d->fault);
+    params_text(&p, d->evidence.fault);
     params_put(d->shard->engine, ST_DEVICE_SEEN, &p);
 }

@@ -230,12 +230,11 @@ struct command {
 
 /* What is decided of a device; the sentence is made when it is needed. */
 struct decided {
-    enum braid_link link;
-    enum braid_status status;
-    uint64_t recheck_mono_ms;
+    uint8_t link, status; /* enum braid_link, enum braid_status */
 };
 
-/* Texts are references to the shard's words, NULL if unknown; there may be very many devices. */
+/* Texts are references to the shard's words, NULL if unknown.  There may be very many devices:
+ * members are ordered so that nothing is lost between them. */
 struct device {
     struct shard *shard;
     int64_t id;
@@ -244,19 +243,17 @@ struct device {
     char *node_key;     /* "group/node" when the node's id is not the endpoint */
     const char *prefix; /* oma: what precedes /lwm2m/ in its topics; NULL nothing */
 
-    struct braid_evidence evidence;
-    struct decided verdict;
+    struct braid_evidence evidence; /* its fault is one of our texts, too */
+    uint64_t recheck_mono_ms;       /* when the verdict would change by itself */
     int64_t status_since_ms, created_ms, last_seen_ms;
 
     struct resource *resources;
-    uint32_t n_resources, cap_resources;
+    uint16_t n_resources, cap_resources;
     uint32_t n_metrics;
-    uint32_t n_commands;
     struct list commands;
 
     const char *manufacturer, *model, *serial, *firmware;
-    const char *fault;
-    const char *fault_lwm2m, *fault_metric; /* where it comes from */
+    const char *fault_lwm2m, *fault_metric; /* where the fault comes from */
 
     uint32_t messages; /* since the last survey */
     float messages_per_s;
@@ -270,11 +267,13 @@ struct device {
     uint64_t row_sent_ms;   /* monotonic */
     uint64_t newest_us;     /* arrival of the newest message behind the changed values */
 
+    struct heap_node deadline;
+
     uint64_t bad_window_ms;
     uint32_t bad_in_window, bad_suppressed; /* timeline throttle of bad input */
 
-    struct heap_node deadline;
-
+    uint32_t n_commands;
+    struct decided verdict;
     uint8_t asking;    /* enum lw_dialect of the LwM2M message being handled: its refusal goes back
                           the same way */
     uint8_t published; /* enum err: what became of the node's newest publish */

@@ -176,16 +176,15 @@ void points_fault(struct device *d)
     char words[1024]; /* both parts whole; device_set_text shortens */
     snprintf(words, sizeof words, "%s%s%s", d->fault_metric ? d->fault_metric : "",
              d->fault_metric && d->fault_lwm2m ? "; " : "", d->fault_lwm2m ? d->fault_lwm2m : "");
-    if (str_is(device_text(str_of(words)), d->fault ? d->fault : ""))
+    if (str_is(device_text(str_of(words)), d->evidence.fault ? d->evidence.fault : ""))
         return;
-    bool had = d->fault != NULL;
-    device_set_text(d, &d->fault, str_of(words));
-    d->evidence.fault = d->fault; /* borrowed: never leave the old pointer there */
+    bool had = d->evidence.fault != NULL;
+    device_set_text(d, &d->evidence.fault, str_of(words));
     d->judge = true;
     d->store_seen_dirty = true;
     device_mark_row(d);
-    if (d->fault)
-        timeline_addf(d, TL_FAULT, "The device reports: %s", d->fault);
+    if (d->evidence.fault)
+        timeline_addf(d, TL_FAULT, "The device reports: %s", d->evidence.fault);
     else if (had)
         timeline_addf(d, TL_FAULT, "The device reports no fault any more");
 }

@@ -47,7 +47,7 @@ static struct resource *find(struct device *d, uint64_t key)
 static struct resource *add(struct device *d, uint64_t key, enum lw_type type)
 {
     if (d->n_resources == d->cap_resources) {
-        uint32_t cap = d->cap_resources + d->cap_resources / 4 + 4;
+        uint16_t cap = (uint16_t)(d->cap_resources + d->cap_resources / 4 + 4);
         struct resource *v = realloc(d->resources, cap * sizeof *v);
         if (!v)
             return NULL;

@@ -35,10 +35,10 @@ static void restore_verdict(struct device *d, const struct load_device *l)
     metric_add(m, M_DEV_NEVER + (enum metric)d->verdict.status, -1);
     for (int s = 0; s < BRAID_STATUS_COUNT; s++)
         if (str_is(l->status, braid_status_word((enum braid_status)s)))
-            d->verdict.status = (enum braid_status)s;
+            d->verdict.status = (uint8_t)s;
     for (int k = BRAID_LINK_UNKNOWN; k <= BRAID_LINK_LOST; k++)
         if (str_is(l->link, braid_link_word((enum braid_link)k)))
-            d->verdict.link = (enum braid_link)k;
+            d->verdict.link = (uint8_t)k;
     metric_add(m, M_DEV_NEVER + (enum metric)d->verdict.status, 1);
 }
 
@@ -58,12 +58,11 @@ static enum err on_device(void *ctx, const struct load_device *l)
     device_set_text(d, &d->model, l->model);
     device_set_text(d, &d->serial, l->serial);
     device_set_text(d, &d->firmware, l->firmware);
-    device_set_text(d, &d->fault, l->fault);
-    d->evidence.fault = d->fault;
+    device_set_text(d, &d->evidence.fault, l->fault);
     /* A death before our restart still counts until something newer is heard. */
     if (str_is(l->link, "lost")) {
         d->evidence.died_at_ms = l->status_since_ms;
-        snprintf(d->evidence.died_kind, sizeof d->evidence.died_kind, "lost");
+        d->evidence.died_kind = "lost";
     }
     if (l->last_seen_ms) { /* by monotonic time it is older than anything heard from now on */
         if (l->group.p && l->group.n)
@@ -72,7 +71,7 @@ static enum err on_device(void *ctx, const struct load_device *l)
             d->evidence.lw_at_ms = l->last_seen_ms;
         d->evidence.blind_mono_ms = r->now.mono_ms;
         d->evidence.blind_at_ms = r->now.utc_ms;
-        snprintf(d->evidence.blind_kind, sizeof d->evidence.blind_kind, "restart");
+        d->evidence.blind_kind = "restart";
     }
     if (l->group.p && l->group.n) {
         enum err e = device_bind_node(d, l->group, l->node, false);
@@ -176,9 +175,9 @@ static enum err on_node(void *ctx, const struct load_node *l)
                                    .conformant = l->conformant,
                                    .rebirths_asked = (uint32_t)l->rebirths};
     spb_node_restore(d->sp, &before);
-    if (d->evidence.died_kind[0] && str_is(l->life, "dead")) {
+    if (d->evidence.died_kind && str_is(l->life, "dead")) {
         d->evidence.died_at_ms = l->died_ms;
-        snprintf(d->evidence.died_kind, sizeof d->evidence.died_kind, "NDEATH");
+        d->evidence.died_kind = "NDEATH";
     }
     return ERR_OK;
 }

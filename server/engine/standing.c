@@ -99,7 +99,7 @@ static void cut_off(struct device *d, enum standing standing)
         return;
     e->died_at_ms = d->shard->now.utc_ms;
     e->died_mono_ms = d->shard->now.mono_ms;
-    snprintf(e->died_kind, sizeof e->died_kind, "%s", standing_word(standing));
+    e->died_kind = standing_word(standing);
     e->died_orderly = false;
 }
 

@@ -62,7 +62,7 @@ static uint64_t draw(uint64_t s[4])
 
 /* json: eleven letters of base64url; oma: a number with the high bit set, so that it can never be
  * one of the device's own small tokens on the shared topic. */
-static struct lw_token spell(uint64_t v, enum lw_dialect dialect)
+static struct lw_token spell(uint64_t v, unsigned dialect)
 {
     static const char letters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -80,8 +80,8 @@ struct lw_token lw_token_new(struct lw_client *c)
 {
     struct lw_token t;
     do
-        t = spell(draw(c->rng), c->reg.dialect);
-    while (map_find(&c->pending, str_of(t.text)) || lw_observation_of(c, t));
+        t = spell(draw(c->talk->rng), c->reg.dialect);
+    while (map_find(&c->talk->pending, str_of(t.text)) || lw_observation_of(c, t));
     return t;
 }
 
@@ -112,8 +112,8 @@ struct lw_downlink lw_ack(const struct lw_uplink *u, lw_code code)
  * other one. */
 static void send_ack(struct lw_client *c, const struct lw_downlink *ack, struct moment now)
 {
-    enum lw_dialect registered = c->reg.dialect;
-    c->reg.dialect = c->asking;
+    uint8_t registered = c->reg.dialect;
+    c->reg.dialect = (uint8_t)c->asking;
     enum err e = c->sink->send(c->ctx, ack);
     c->reg.dialect = registered;
     if (e)
@@ -198,7 +198,7 @@ void lw_client_uplink(struct lw_client *c, enum lw_dialect dialect, const struct
         return;
     }
     if (c->reg.state != LW_REG_REGISTERED && u->kind != LW_UP_LOST)
-        c->reg.dialect = dialect; /* the best guess for cancels until it registers */
+        c->reg.dialect = (uint8_t)dialect; /* the best guess for cancels until it registers */
     switch (u->kind) {
     case LW_UP_REGISTER:
         lw_on_register(c, u, scratch, now);
@@ -241,28 +241,54 @@ struct lw_client *lw_client_new(const struct lw_model *model, struct words *word
     c->sink = sink;
     c->ctx = ctx;
     c->words = words;
-    for (size_t i = 0; i < 4; i++)
-        c->rng[i] = splitmix(&token_seed);
-    map_init(&c->pending, draw(c->rng));
-    map_init(&c->obs_by_token, draw(c->rng));
-    heap_init(&c->due);
+    c->token_seed = token_seed;
     c->reg.expires_mono_ms = LW_NEVER;
     return c;
+}
+
+const struct lw_talk *lw_talk(const struct lw_client *c)
+{
+    static const struct lw_talk silence = {.n_obs = 0};
+    return c->talk ? c->talk : &silence;
+}
+
+enum err lw_talk_begin(struct lw_client *c)
+{
+    if (c->talk)
+        return ERR_OK;
+    struct lw_talk *t = c->talk = calloc(1, sizeof *t);
+    if (!t)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < 4; i++)
+        t->rng[i] = splitmix(&c->token_seed);
+    map_init(&t->pending, draw(t->rng));
+    map_init(&t->obs_by_token, draw(t->rng));
+    heap_init(&t->due);
+    return ERR_OK;
+}
+
+static void talk_free(struct lw_client *c)
+{
+    struct lw_talk *t = c->talk;
+    if (!t)
+        return;
+    lw_pending_free_all(c);
+    for (size_t i = 0; i < t->n_obs; i++)
+        free(t->obs[i]);
+    free(t->obs);
+    map_fini(&t->pending);
+    map_fini(&t->obs_by_token);
+    heap_fini(&t->due);
+    free(t->late);
+    free(t);
 }
 
 void lw_client_free(struct lw_client *c)
 {
     if (!c)
         return;
-    lw_pending_free_all(c);
-    for (size_t i = 0; i < c->n_obs; i++)
-        free(c->obs[i]);
-    free(c->obs);
-    map_fini(&c->pending);
-    map_fini(&c->obs_by_token);
-    heap_fini(&c->due);
+    talk_free(c);
     words_put(c->words, c->reg.links);
-    free(c->late);
     free(c);
 }
 
@@ -273,7 +299,7 @@ const struct lw_registration *lw_client_registration(const struct lw_client *c)
 
 uint64_t lw_client_deadline(const struct lw_client *c)
 {
-    const struct heap_node *top = heap_top(&c->due);
+    const struct heap_node *top = heap_top(&lw_talk(c)->due);
     uint64_t at = top ? top->key : LW_NEVER;
     if (c->reg.state == LW_REG_REGISTERED && lw_expiry_due(c) < at)
         at = lw_expiry_due(c);
@@ -297,7 +323,7 @@ static bool pending_is_sound(const struct lw_client *c, const struct lw_pending 
 {
     bool observes = p->op == LW_DOWN_OBSERVE || p->op == LW_DOWN_OBSERVE_COMPOSITE;
     const struct lw_observation *o = lw_observation_of(c, p->token);
-    if (!p->due.position || map_find(&c->pending, str_of(p->token.text)) != p)
+    if (!p->due.position || map_find(&c->talk->pending, str_of(p->token.text)) != p)
         return false;
     if (observes && (!o || o->active))
         return false;
@@ -306,7 +332,7 @@ static bool pending_is_sound(const struct lw_client *c, const struct lw_pending 
 
 static bool observation_is_sound(const struct lw_client *c, const struct lw_observation *o)
 {
-    const struct lw_pending *p = map_find(&c->pending, str_of(o->token.text));
+    const struct lw_pending *p = map_find(&c->talk->pending, str_of(o->token.text));
     bool asked = p && (p->op == LW_DOWN_OBSERVE || p->op == LW_DOWN_OBSERVE_COMPOSITE);
     return lw_observation_of(c, o->token) == o && o->n_paths && (o->composite || o->n_paths == 1) &&
            asked == !o->active && c->reg.state == LW_REG_REGISTERED;
@@ -314,15 +340,16 @@ static bool observation_is_sound(const struct lw_client *c, const struct lw_obse
 
 bool lw_client_consistent(const struct lw_client *c)
 {
+    const struct lw_talk *t = lw_talk(c);
     size_t it = 0;
-    if (c->pending.n != c->due.n || c->pending.n > LW_PENDING_MAX ||
-        c->obs_by_token.n != c->n_obs || c->n_obs > LW_OBSERVATIONS_MAX)
+    if (t->pending.n != t->due.n || t->pending.n > LW_PENDING_MAX ||
+        t->obs_by_token.n != t->n_obs || t->n_obs > LW_OBSERVATIONS_MAX)
         return false;
-    for (const struct lw_pending *p; (p = map_next(&c->pending, &it));)
+    for (const struct lw_pending *p; (p = map_next(&t->pending, &it));)
         if (!pending_is_sound(c, p))
             return false;
-    for (size_t i = 0; i < c->n_obs; i++)
-        if (!observation_is_sound(c, c->obs[i]))
+    for (size_t i = 0; i < t->n_obs; i++)
+        if (!observation_is_sound(c, t->obs[i]))
             return false;
     return (c->reg.expires_ms == 0) == (c->reg.expires_mono_ms == LW_NEVER);
 }

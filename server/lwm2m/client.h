@@ -20,16 +20,15 @@ const char *lw_reg_state_word(enum lw_reg_state s);
 
 /* What is known of the registration; strings owned by the client, "" when unknown. */
 struct lw_registration {
-    enum lw_reg_state state;
-    enum lw_dialect dialect;
-    uint32_t lifetime; /* s; 0 = infinite */
-    char version[8];
-    char binding[16];
-    bool queue_mode;
     int64_t registered_ms, updated_ms; /* UTC; updated: last word of the device about it */
     int64_t expires_ms;                /* UTC; 0 = never */
     uint64_t expires_mono_ms;          /* UINT64_MAX = never */
     const char *links;                 /* object list in link format, as last given; NULL if none */
+    uint32_t lifetime;                 /* s; 0 = infinite */
+    uint8_t state, dialect;            /* enum lw_reg_state, enum lw_dialect */
+    bool queue_mode;
+    char version[8];
+    char binding[16];
 };
 
 enum lw_source { LW_SRC_REGISTRATION, LW_SRC_READ, LW_SRC_NOTIFY, LW_SRC_SEND, LW_SRC_WRITE };

@@ -43,13 +43,8 @@ struct lw_late {
     enum lw_down op;
 };
 
-struct lw_client {
-    const struct lw_model *model;
-    const struct lw_client_sink *sink;
-    void *ctx; /* of the sink */
-    struct words *words;
-    struct lw_registration reg;
-    enum lw_dialect asking; /* dialect of the uplink being handled */
+/* All that is asked of a client, and was. */
+struct lw_talk {
     uint64_t rng[4];
     struct map pending;
     struct heap due;
@@ -58,12 +53,28 @@ struct lw_client {
     struct map obs_by_token;
     struct lw_late *late; /* ring of LW_LATE; NULL: none yet */
     unsigned late_next;
-    uint64_t cancels_since_mono; /* window of the throttle on our own cancels */
     unsigned cancels;
+    uint64_t cancels_since_mono; /* window of the throttle on our own cancels */
+};
+
+/* There may be very many clients, most of them never asked anything. */
+struct lw_client {
+    const struct lw_model *model;
+    const struct lw_client_sink *sink;
+    void *ctx; /* of the sink */
+    struct words *words;
+    struct lw_registration reg;
     uint64_t hold_expiry_mono_ms; /* the expiry is not declared before */
+    uint64_t token_seed;
+    struct lw_talk *talk;   /* NULL: nothing was asked yet */
+    enum lw_dialect asking; /* dialect of the uplink being handled */
 };
 
 /* ---- client.c ---- */
+/* lw_talk is for looking: an empty one while nothing was asked.  lw_talk_begin makes the client's
+ * own, before anything is put into it. */
+const struct lw_talk *lw_talk(const struct lw_client *c);
+MUST_CHECK enum err lw_talk_begin(struct lw_client *c);
 struct lw_token lw_token_new(struct lw_client *c);
 __attribute__((format(printf, 4, 5))) void lw_anomaly(struct lw_client *c, enum err e,
                                                       struct moment now, const char *fmt, ...);

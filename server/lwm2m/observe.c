@@ -14,17 +14,18 @@
 enum err lw_observation_add(struct lw_client *c, struct lw_token token, const struct lw_path *paths,
                             size_t n, bool composite, struct lw_observation **out)
 {
-    if (c->n_obs >= LW_OBSERVATIONS_MAX)
+    struct lw_talk *t = c->talk;
+    if (t->n_obs >= LW_OBSERVATIONS_MAX)
         return ERR_FULL;
     if (lw_observation_of(c, token))
         return ERR_EXISTS;
-    if (c->n_obs == c->cap_obs) {
-        size_t cap = c->cap_obs ? c->cap_obs * 2 : 8;
-        struct lw_observation **v = realloc(c->obs, cap * sizeof(void *));
+    if (t->n_obs == t->cap_obs) {
+        size_t cap = t->cap_obs ? t->cap_obs * 2 : 4;
+        struct lw_observation **v = realloc(t->obs, cap * sizeof(void *));
         if (!v)
             return ERR_NOMEM;
-        c->obs = v;
-        c->cap_obs = cap;
+        t->obs = v;
+        t->cap_obs = cap;
     }
     struct lw_observation *o = calloc(1, sizeof *o + n * sizeof *paths); /* paths behind it */
     if (!o)
@@ -34,29 +35,30 @@ enum err lw_observation_add(struct lw_client *c, struct lw_token token, const st
     memcpy(o->paths, paths, n * sizeof *paths);
     o->n_paths = n;
     o->composite = composite;
-    enum err e = map_put(&c->obs_by_token, str_of(o->token.text), o, NULL);
+    enum err e = map_put(&t->obs_by_token, str_of(o->token.text), o, NULL);
     if (e) {
         free(o);
         return e;
     }
-    c->obs[c->n_obs++] = o;
+    t->obs[t->n_obs++] = o;
     *out = o;
     return ERR_OK;
 }
 
 struct lw_observation *lw_observation_of(const struct lw_client *c, struct lw_token token)
 {
-    return map_find(&c->obs_by_token, str_of(token.text));
+    return map_find(&lw_talk(c)->obs_by_token, str_of(token.text));
 }
 
 static void unlink_observation(struct lw_client *c, struct lw_observation *o)
 {
+    struct lw_talk *t = c->talk;
     size_t i = 0;
-    while (c->obs[i] != o)
+    while (t->obs[i] != o)
         i++;
-    c->n_obs--;
-    memmove(c->obs + i, c->obs + i + 1, (c->n_obs - i) * sizeof(void *));
-    map_remove(&c->obs_by_token, str_of(o->token.text));
+    t->n_obs--;
+    memmove(t->obs + i, t->obs + i + 1, (t->n_obs - i) * sizeof(void *));
+    map_remove(&t->obs_by_token, str_of(o->token.text));
 }
 
 void lw_observation_end(struct lw_client *c, struct lw_observation *o, const char *why,
@@ -70,9 +72,10 @@ void lw_observation_end(struct lw_client *c, struct lw_observation *o, const cha
 
 void lw_observations_end(struct lw_client *c, const char *why, struct moment now)
 {
-    for (size_t i = 0; i < c->n_obs;)
-        if (c->obs[i]->active)
-            lw_observation_end(c, c->obs[i], why, now);
+    const struct lw_talk *t = lw_talk(c);
+    for (size_t i = 0; i < t->n_obs;)
+        if (t->obs[i]->active)
+            lw_observation_end(c, t->obs[i], why, now);
         else
             i++;
 }
@@ -89,9 +92,10 @@ static bool same_paths(const struct lw_observation *x, const struct lw_observati
 
 void lw_observation_confirm(struct lw_client *c, struct lw_observation *o, struct moment now)
 {
-    for (size_t i = 0; i < c->n_obs;)
-        if (c->obs[i] != o && c->obs[i]->active && same_paths(c->obs[i], o))
-            lw_observation_end(c, c->obs[i], "replaced by a newer observation", now);
+    const struct lw_talk *t = lw_talk(c);
+    for (size_t i = 0; i < t->n_obs;)
+        if (t->obs[i] != o && t->obs[i]->active && same_paths(t->obs[i], o))
+            lw_observation_end(c, t->obs[i], "replaced by a newer observation", now);
         else
             i++;
     o->active = true;
@@ -120,24 +124,25 @@ void lw_on_notify(struct lw_client *c, const struct lw_uplink *u, struct arena *
 
 size_t lw_client_observations(const struct lw_client *c)
 {
-    return c->n_obs;
+    return lw_talk(c)->n_obs;
 }
 
 const struct lw_observation *lw_client_observation(const struct lw_client *c, size_t i)
 {
-    return i < c->n_obs ? c->obs[i] : NULL;
+    return i < lw_talk(c)->n_obs ? c->talk->obs[i] : NULL;
 }
 
 const struct lw_observation *lw_client_observation_find(const struct lw_client *c, struct str token)
 {
-    return map_find(&c->obs_by_token, token);
+    return map_find(&lw_talk(c)->obs_by_token, token);
 }
 
 bool lw_client_observes(const struct lw_client *c, struct lw_path path)
 {
-    for (size_t i = 0; i < c->n_obs; i++)
-        for (size_t k = 0; c->obs[i]->active && k < c->obs[i]->n_paths; k++)
-            if (lw_path_covers(c->obs[i]->paths[k], path))
+    const struct lw_talk *t = lw_talk(c);
+    for (size_t i = 0; i < t->n_obs; i++)
+        for (size_t k = 0; t->obs[i]->active && k < t->obs[i]->n_paths; k++)
+            if (lw_path_covers(t->obs[i]->paths[k], path))
                 return true;
     return false;
 }
@@ -151,9 +156,11 @@ enum err lw_client_restore_observation(struct lw_client *c, struct lw_token toke
         return ERR_CLOSED;
     if (!token.text[0] || !n || (!composite && n != 1))
         return ERR_INVALID;
-    if (map_find(&c->pending, str_of(token.text)))
+    if (map_find(&lw_talk(c)->pending, str_of(token.text)))
         return ERR_EXISTS;
-    enum err e = lw_observation_add(c, token, paths, n, composite, &o);
+    enum err e = lw_talk_begin(c);
+    if (!e)
+        e = lw_observation_add(c, token, paths, n, composite, &o);
     if (e)
         return e;
     o->active = true;

@@ -261,7 +261,7 @@ void lw_expire_if_due(struct lw_client *c, struct moment now)
 enum err lw_client_restore(struct lw_client *c, const struct lw_registration *r, struct moment now)
 {
     const char *links = NULL;
-    if (c->pending.n || c->n_obs)
+    if (lw_talk(c)->pending.n || lw_talk(c)->n_obs)
         return ERR_CONFLICT;
     if (r->links && !(links = words_take(c->words, str_of(r->links))))
         return ERR_NOMEM;

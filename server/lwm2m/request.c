@@ -35,18 +35,18 @@ static void pending_free(struct lw_pending *p)
 
 static void pending_unlink(struct lw_client *c, struct lw_pending *p)
 {
-    heap_remove(&c->due, &p->due);
-    map_remove(&c->pending, str_of(p->token.text));
+    heap_remove(&c->talk->due, &p->due);
+    map_remove(&c->talk->pending, str_of(p->token.text));
 }
 
 static enum err pending_link(struct lw_client *c, struct lw_pending *p, uint64_t due)
 {
-    enum err e = map_put(&c->pending, str_of(p->token.text), p, NULL);
+    enum err e = map_put(&c->talk->pending, str_of(p->token.text), p, NULL);
     if (e)
         return e;
-    e = heap_set(&c->due, &p->due, due);
+    e = heap_set(&c->talk->due, &p->due, due);
     if (e)
-        map_remove(&c->pending, str_of(p->token.text));
+        map_remove(&c->talk->pending, str_of(p->token.text));
     return e;
 }
 
@@ -107,10 +107,11 @@ static enum err pending_new(uint64_t request_id, const struct lw_downlink *d,
 
 static void remember_late(struct lw_client *c, const struct lw_pending *p)
 {
-    if (!c->late)
-        c->late = calloc(LW_LATE, sizeof *c->late);
-    if (c->late)
-        c->late[c->late_next++ % LW_LATE] = (struct lw_late){p->token, p->op};
+    struct lw_talk *t = c->talk;
+    if (!t->late)
+        t->late = calloc(LW_LATE, sizeof *t->late);
+    if (t->late)
+        t->late[t->late_next++ % LW_LATE] = (struct lw_late){p->token, p->op};
 }
 
 /* Ends a request without an answer; `tell` unless nobody should hear of it. */
@@ -131,19 +132,19 @@ static void give_up(struct lw_client *c, struct lw_pending *p, enum lw_outcome o
 
 void lw_time_out(struct lw_client *c, struct moment now)
 {
-    for (struct heap_node *top; (top = heap_top(&c->due)) && top->key <= now.mono_ms;)
+    for (struct heap_node *top; (top = heap_top(&lw_talk(c)->due)) && top->key <= now.mono_ms;)
         give_up(c, list_entry(top, struct lw_pending, due), LW_TIMED_OUT, true, now);
 }
 
 void lw_drop_all(struct lw_client *c, struct moment now)
 {
-    for (struct heap_node *top; (top = heap_top(&c->due));)
+    for (struct heap_node *top; (top = heap_top(&lw_talk(c)->due));)
         give_up(c, list_entry(top, struct lw_pending, due), LW_DROPPED, true, now);
 }
 
 void lw_pending_free_all(struct lw_client *c)
 {
-    for (struct heap_node *top; (top = heap_top(&c->due));) {
+    for (struct heap_node *top; (top = heap_top(&lw_talk(c)->due));) {
         struct lw_pending *p = list_entry(top, struct lw_pending, due);
         pending_unlink(c, p);
         pending_free(p);
@@ -153,7 +154,7 @@ void lw_pending_free_all(struct lw_client *c)
 void lw_client_drop(struct lw_client *c, uint64_t request_id)
 {
     size_t it = 0;
-    for (struct lw_pending *p; (p = map_next(&c->pending, &it));)
+    for (struct lw_pending *p; (p = map_next(&lw_talk(c)->pending, &it));)
         if (p->request_id == request_id && !p->internal) {
             give_up(c, p, LW_DROPPED, false, (struct moment){0});
             return;
@@ -162,7 +163,7 @@ void lw_client_drop(struct lw_client *c, uint64_t request_id)
 
 size_t lw_client_pending(const struct lw_client *c)
 {
-    return c->pending.n;
+    return lw_talk(c)->pending.n;
 }
 
 /* ---- asking ---- */
@@ -181,7 +182,7 @@ static enum err may_ask(const struct lw_client *c, const struct lw_downlink *d)
         return ERR_CLOSED;
     if ((unsigned)d->op >= LW_DOWN_ACK)
         return ERR_INVALID;
-    if (c->pending.n >= LW_PENDING_MAX)
+    if (lw_talk(c)->pending.n >= LW_PENDING_MAX)
         return ERR_FULL;
     if (d->op == LW_DOWN_OBSERVE_COMPOSITE && !d->n_paths)
         return ERR_INVALID;
@@ -199,7 +200,7 @@ static enum err ask(struct lw_client *c, struct lw_pending *p, const struct lw_d
 {
     struct lw_observation *o = NULL;
     bool composite = d->op == LW_DOWN_OBSERVE_COMPOSITE;
-    if (map_find(&c->pending, str_of(p->token.text)))
+    if (map_find(&c->talk->pending, str_of(p->token.text)))
         return ERR_CONFLICT; /* the same observation is being cancelled already */
     enum err e = pending_link(c, p, due);
     if (e)
@@ -222,6 +223,8 @@ enum err lw_client_request(struct lw_client *c, uint64_t request_id, struct lw_d
 {
     struct lw_pending *p = NULL;
     enum err e = may_ask(c, d);
+    if (!e)
+        e = lw_talk_begin(c);
     if (e)
         return e;
     d->token = name_request(c, d);
@@ -237,11 +240,14 @@ enum err lw_client_request(struct lw_client *c, uint64_t request_id, struct lw_d
 
 static bool may_cancel_stray(struct lw_client *c, struct moment now)
 {
-    if (now.mono_ms - c->cancels_since_mono >= STRAY_WINDOW_MS) {
-        c->cancels_since_mono = now.mono_ms;
-        c->cancels = 0;
+    if (lw_talk_begin(c))
+        return false;
+    struct lw_talk *t = c->talk;
+    if (now.mono_ms - t->cancels_since_mono >= STRAY_WINDOW_MS) {
+        t->cancels_since_mono = now.mono_ms;
+        t->cancels = 0;
     }
-    return c->pending.n < LW_PENDING_MAX && c->cancels++ < STRAYS_PER_WINDOW;
+    return t->pending.n < LW_PENDING_MAX && t->cancels++ < STRAYS_PER_WINDOW;
 }
 
 void lw_cancel_stray(struct lw_client *c, struct lw_token observation, struct moment now)
@@ -273,8 +279,9 @@ static void on_stranger(struct lw_client *c, const struct lw_uplink *u, struct m
 {
     if (is_echo(c, u->token))
         return;
-    for (size_t i = 0; c->late && i < LW_LATE; i++) {
-        struct lw_late *late = &c->late[i];
+    struct lw_late *ring = lw_talk(c)->late;
+    for (size_t i = 0; ring && i < LW_LATE; i++) {
+        struct lw_late *late = &ring[i];
         if (!late->token.text[0] || strcmp(late->token.text, u->token.text) != 0)
             continue;
         lw_anomaly(c, ERR_TIMEOUT, now, "answer to %s %s came too late", lw_down_words[late->op],
@@ -352,7 +359,7 @@ static void tell_values(struct lw_client *c, const struct lw_pending *p, const s
 void lw_on_response(struct lw_client *c, const struct lw_uplink *u, struct arena *scratch,
                     struct moment now)
 {
-    struct lw_pending *p = map_find(&c->pending, str_of(u->token.text));
+    struct lw_pending *p = map_find(&lw_talk(c)->pending, str_of(u->token.text));
     struct lw_links links = {0};
     if (!p) {
         on_stranger(c, u, now);

@@ -117,7 +117,7 @@ void spb_device_birth(struct spb_node *n, struct str device, const struct spb_pa
 
 void spb_node_end(struct spb_node *n, enum spb_life life, struct moment now, const char *words)
 {
-    n->life = life;
+    n->life = (uint8_t)life;
     spb_order_forget(n);
     if (life == SPB_LIFE_DEAD)
         n->died_ms = now.utc_ms;

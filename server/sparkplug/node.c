@@ -83,13 +83,13 @@ struct spb_node *spb_node_new(struct str group, struct str node, const struct sp
                               struct spb_shapes *shapes, const struct spb_node_sink *sink,
                               void *ctx)
 {
-    struct spb_node *n = calloc(1, sizeof *n + group.n + node.n + 2);
+    struct spb_node *n = calloc(1, offsetof(struct spb_node, names) + group.n + node.n + 2);
     if (!n)
         return NULL;
     memcpy(n->names, group.p, group.n);
     memcpy(n->names + group.n + 1, node.p, node.n);
-    n->group = str_make(n->names, group.n);
-    n->id = str_make(n->names + group.n + 1, node.n);
+    n->group_n = (uint32_t)group.n;
+    n->id_n = (uint32_t)node.n;
     n->o = *o;
     if (!n->o.rebirth_interval_ms)
         n->o.rebirth_interval_ms = 1;
@@ -309,9 +309,9 @@ void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out)
         born += spb_device_at(n, i)->pub.life == SPB_LIFE_BORN;
     }
     *out = (struct spb_node_info){
-        .group = n->group,
-        .node = n->id,
-        .life = n->life,
+        .group = spb_group_of(n),
+        .node = spb_id_of(n),
+        .life = (enum spb_life)n->life,
         .has_bd_seq = n->has_bd_seq,
         .bd_seq = n->bd_seq,
         .seq = n->seq,
@@ -325,7 +325,7 @@ void spb_node_get_info(const struct spb_node *n, struct spb_node_info *out)
         .lost_messages = n->lost_messages,
         .never_came = n->never_came,
         .missing = spb_order_missing(n),
-        .last_cause = n->last_cause,
+        .last_cause = (enum spb_cause)n->last_cause,
         .last_cause_ms = n->last_cause_ms,
         .n_devices = known,
         .n_devices_born = born,
@@ -340,10 +340,10 @@ const struct spb_device *spb_node_device(const struct spb_node *n, size_t i)
 
 const char *spb_node_group(const struct spb_node *n)
 {
-    return n->group.p;
+    return spb_group_of(n).p;
 }
 
 const char *spb_node_id(const struct spb_node *n)
 {
-    return n->id.p;
+    return spb_id_of(n).p;
 }

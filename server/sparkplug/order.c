@@ -16,7 +16,7 @@ static uint8_t ahead(const struct spb_node *n, uint8_t seq)
 
 void spb_order_forget(struct spb_node *n)
 {
-    n->lost_messages += (uint32_t)n->n_held;
+    n->lost_messages += n->n_held;
     while (n->held) {
         struct held *h = n->held;
         n->held = h->next;
@@ -78,7 +78,7 @@ static bool hold(struct spb_node *n, const struct spb_topic *t, uint8_t seq, str
     h->next = *at;
     *at = h;
     n->n_held++;
-    n->held_bytes += bytes.n;
+    n->held_bytes += (uint32_t)bytes.n;
     return true;
 }
 
@@ -91,7 +91,7 @@ static void drain(struct spb_node *n, struct arena *scratch, struct moment now)
         struct spb_payload p;
         n->held = h->next;
         n->n_held--;
-        n->held_bytes -= h->payload.n;
+        n->held_bytes -= (uint32_t)h->payload.n;
         advance(n, h->seq);
         filled = true;
         enum err e = spb_decode(scratch, h->payload, &p);
@@ -116,7 +116,7 @@ uint32_t spb_order_missing(const struct spb_node *n)
     const struct held *last = n->held;
     while (last && last->next)
         last = last->next;
-    return last ? (uint32_t)ahead(n, last->seq) + 1 - (uint32_t)n->n_held : 0;
+    return last ? (uint32_t)ahead(n, last->seq) + 1 - n->n_held : 0;
 }
 
 void spb_order_expire(struct spb_node *n, struct moment now)

@@ -39,7 +39,7 @@ static bool birth_may_not_cure(enum spb_cause c)
 static void publish(struct spb_node *n, struct moment now)
 {
     struct buf topic, payload;
-    struct spb_topic t = {.kind = SPB_NCMD, .group = n->group, .node = n->id};
+    struct spb_topic t = {.kind = SPB_NCMD, .group = spb_group_of(n), .node = spb_id_of(n)};
     struct spb_out_metric m = {
         .name = STR("Node Control/Rebirth"),
         .timestamp = (uint64_t)now.utc_ms,
@@ -63,7 +63,7 @@ static void publish(struct spb_node *n, struct moment now)
 static uint32_t jitter(const struct spb_node *n)
 {
     uint32_t room = n->rebirth_interval / 4;
-    return room ? (uint32_t)(str_hash(n->id, n->rebirths_asked) % room) : 0;
+    return room ? (uint32_t)(str_hash(spb_id_of(n), n->rebirths_asked) % room) : 0;
 }
 
 static void send(struct spb_node *n, enum spb_cause cause, struct moment now)
@@ -76,7 +76,7 @@ static void send(struct spb_node *n, enum spb_cause cause, struct moment now)
         n->rebirth_interval > INTERVAL_MAX_MS / 2 ? INTERVAL_MAX_MS : n->rebirth_interval * 2;
     spb_rebirth_cancel(n);
     n->rebirths_asked++;
-    n->last_cause = cause;
+    n->last_cause = (uint8_t)cause;
     n->last_cause_ms = now.utc_ms;
     publish(n, now);
     spb_say(n, SPB_EV_REBIRTH_ASKED, str_make(NULL, 0), now, "%s", spb_cause_words(cause));
@@ -90,7 +90,7 @@ static bool may_ask(const struct spb_node *n)
 /* When to try again to ask, other for every node. */
 uint64_t spb_rebirth_later(const struct spb_node *n, struct moment now)
 {
-    return now.mono_ms + 1000 + str_hash(n->id, now.mono_ms) % 1000;
+    return now.mono_ms + 1000 + str_hash(spb_id_of(n), now.mono_ms) % 1000;
 }
 
 enum err spb_node_rebirth(struct spb_node *n, enum spb_cause cause, struct moment now)
@@ -122,7 +122,7 @@ void spb_rebirth_wish(struct spb_node *n, enum spb_cause cause, struct moment no
 void spb_rebirth_plan(struct spb_node *n, enum spb_cause cause, uint64_t at_ms)
 {
     n->rebirth_due = at_ms;
-    n->rebirth_due_cause = cause;
+    n->rebirth_due_cause = (uint8_t)cause;
 }
 
 void spb_rebirth_cancel(struct spb_node *n)

@@ -59,37 +59,37 @@ struct held {
     char bytes[];
 };
 
+/* One for each edge node of a fleet: members are ordered so that nothing is lost between them. */
 struct spb_node {
     const struct spb_node_sink *sink;
     void *ctx; /* of the sink */
     struct spb_shapes *shapes;
     struct spb_node_options o;
-    struct str group, id; /* point into names */
+    uint32_t group_n, id_n; /* bytes of names */
 
-    enum spb_life life;
-    enum spb_cause stale_cause; /* why it is SPB_LIFE_STALE */
-    bool has_bd_seq, conformant, is_short;
-    uint8_t next_seq, seq;
     uint64_t bd_seq;
     int64_t born_ms, died_ms;
 
     struct held *held;
-    size_t n_held, held_bytes;
+    uint32_t n_held, held_bytes;
     uint64_t gap_deadline; /* UINT64_MAX: nothing is missing */
 
     struct scope scope;
     struct brood *brood; /* NULL: no devices */
-    size_t text_bytes;
+    uint32_t text_bytes;
     uint32_t n_tags;
 
-    uint32_t rebirth_interval; /* until the one after the next */
-    uint64_t rebirth_next;     /* not before this */
-    uint64_t rebirth_due;      /* one is planned for then; UINT64_MAX: none */
-    enum spb_cause rebirth_due_cause;
-
-    uint32_t births, rebirths_asked, gaps, lost_messages, never_came;
-    enum spb_cause last_cause;
+    uint64_t rebirth_next; /* not before this */
+    uint64_t rebirth_due;  /* one is planned for then; UINT64_MAX: none */
     int64_t last_cause_ms;
+    uint32_t rebirth_interval; /* until the one after the next */
+    uint32_t births, rebirths_asked, gaps, lost_messages, never_came;
+
+    uint8_t life;                                       /* enum spb_life */
+    uint8_t stale_cause, rebirth_due_cause, last_cause; /* enum spb_cause; stale_cause: why it is
+                                                           SPB_LIFE_STALE */
+    uint8_t next_seq, seq;
+    bool has_bd_seq, conformant, is_short;
     char names[]; /* group, NUL, id, NUL */
 };
 
@@ -106,6 +106,16 @@ struct turn {
     enum err bad_value;       /* of the first bad one */
     struct str first_trouble; /* name of the first metric in trouble */
 };
+
+static inline struct str spb_group_of(const struct spb_node *n)
+{
+    return str_make(n->names, n->group_n);
+}
+
+static inline struct str spb_id_of(const struct spb_node *n)
+{
+    return str_make(n->names + n->group_n + 1, n->id_n);
+}
 
 /* ---- node.c ---- */
 void spb_say(struct spb_node *n, enum spb_node_event ev, struct str device, struct moment now,

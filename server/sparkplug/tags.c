@@ -35,7 +35,7 @@ static struct brood *brood_of(struct spb_node *n)
 {
     if (!n->brood && (n->brood = calloc(1, sizeof *n->brood)))
         /* Names come from the network: an address that nobody can guess seeds the table. */
-        map_init(&n->brood->names, str_hash(n->id, (uint64_t)(uintptr_t)n));
+        map_init(&n->brood->names, str_hash(spb_id_of(n), (uint64_t)(uintptr_t)n));
     return n->brood;
 }
 

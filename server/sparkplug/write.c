@@ -144,7 +144,7 @@ static enum err publish(struct spb_node *n, const struct spb_tag *tag, const str
                         struct moment now)
 {
     struct buf topic, payload;
-    struct spb_topic t = {.kind = SPB_NCMD, .group = n->group, .node = n->id};
+    struct spb_topic t = {.kind = SPB_NCMD, .group = spb_group_of(n), .node = spb_id_of(n)};
     struct spb_out_metric m = {
         .name = tag->what->name,
         .timestamp = (uint64_t)now.utc_ms,

@@ -284,7 +284,15 @@ static void count(const struct packer *p, int slot, uint64_t took_ms)
              KI("ms", took_ms));
 }
 
-enum err packer_step(struct packer *p, struct pg *db, int *slot)
+/* A table's rows take tens of megabytes; between two tables they are the system's. */
+static void rest(struct packer *p)
+{
+    rows_fini(&p->rows);
+    arena_fini(&p->arena);
+    buf_fini(&p->body);
+}
+
+static enum err step(struct packer *p, struct pg *db, int *slot)
 {
     int found = -1;
     uint64_t began = clock_mono_ms();
@@ -303,4 +311,11 @@ enum err packer_step(struct packer *p, struct pg *db, int *slot)
         count(p, found, clock_mono_ms() - began);
     *slot = found;
     return ERR_OK;
+}
+
+enum err packer_step(struct packer *p, struct pg *db, int *slot)
+{
+    enum err e = step(p, db, slot);
+    rest(p);
+    return e;
 }

@@ -242,11 +242,6 @@ static const struct story stories[] = {
 #pragma GCC diagnostic pop
 /* clang-format on */
 
-static void put_words(char *out, size_t cap, const char *words)
-{
-    snprintf(out, cap, "%s", words ? words : "");
-}
-
 static struct braid_evidence evidence_of(const struct story *s)
 {
     struct braid_evidence e = {.lw = s->lw,
@@ -256,7 +251,11 @@ static struct braid_evidence evidence_of(const struct story *s)
                                .lw_expires_mono_ms = UINT64_MAX,
                                .sp_devices = s->subs,
                                .sp_devices_born = s->subs_born,
-                               .fault = s->fault};
+                               .fault = s->fault,
+                               .lw_kind = s->lw_kind,
+                               .sp_kind = s->sp_kind,
+                               .died_kind = s->died_kind,
+                               .blind_kind = s->blind_kind};
 #define AGO(field, ago)                                                                            \
     if ((ago) >= 0) {                                                                              \
         e.field##_at_ms = NOW_UTC - S(ago);                                                        \
@@ -271,10 +270,6 @@ static struct braid_evidence evidence_of(const struct story *s)
         e.lw_expires_mono_ms = NOW_MONO + (uint64_t)S(s->expires_in);
     e.lw_since_ms = NOW_UTC - S(s->lw_since);
     e.sp_since_ms = NOW_UTC - S(s->sp_since);
-    put_words(e.lw_kind, sizeof e.lw_kind, s->lw_kind);
-    put_words(e.sp_kind, sizeof e.sp_kind, s->sp_kind);
-    put_words(e.died_kind, sizeof e.died_kind, s->died_kind);
-    put_words(e.blind_kind, sizeof e.blind_kind, s->blind_kind);
     return e;
 }
 

@@ -16,7 +16,7 @@ static void bear(struct fx *f, struct spb_node *n, struct spb_out_metric m)
 {
     struct spb_out_metric v[] = {integer("bdSeq", 3), boolean("Node Control/Rebirth", false), m};
     struct spb_out p = {.timestamp = (uint64_t)T0, .has_seq = true, .metrics = v, .n = 3};
-    struct spb_topic t = {.kind = SPB_NBIRTH, .group = n->group, .node = n->id};
+    struct spb_topic t = {.kind = SPB_NBIRTH, .group = spb_group_of(n), .node = spb_id_of(n)};
     struct buf bytes;
     buf_init(&bytes, 65536);
     assert_int_equal(spb_encode(&p, &bytes), ERR_OK);
@@ -174,7 +174,7 @@ static void a_full_node_may_name_one_metric_with_many_aliases(void **state)
     for (unsigned i = 0; i < 40; i++)
         v[i] = with_alias(real("m0", i), 100 + i);
     struct spb_out p = {.has_seq = true, .metrics = v, .n = 40};
-    struct spb_topic t = {.kind = SPB_NBIRTH, .group = f->n->group, .node = f->n->id};
+    struct spb_topic t = {.kind = SPB_NBIRTH, .group = spb_group_of(f->n), .node = spb_id_of(f->n)};
     struct buf bytes;
     buf_init(&bytes, 65536);
     assert_int_equal(spb_encode(&p, &bytes), ERR_OK);
