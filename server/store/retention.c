@@ -257,7 +257,7 @@ enum err retention_series_put(struct pg *db, struct arena *a, struct str endpoin
     return e;
 }
 
-/* ---- the hourly job ---- */
+/* ---- the jobs ---- */
 
 static enum err drop_parts(struct pg *db, struct str now, const struct retention_keep *keep,
                            struct retention_done *done)
@@ -306,18 +306,18 @@ static enum err trim_rows(struct pg *db, struct str now, const struct retention_
     return ERR_OK;
 }
 
-static enum err purge_series(struct pg *db, struct str now, struct retention_done *done)
+enum err retention_purge(struct pg *db, int64_t now_ms, struct retention_done *done)
 {
-    char most[24];
+    char now[24], most[24];
     struct pg_result *r;
     enum err e =
         pg_exec(db, "SELECT series, removed FROM retention_purge(at_ms($1::bigint), $2::integer)",
-                (struct str[]){now, q_number(most, PURGE_MOST)}, 2, &r);
+                (struct str[]){q_number(now, now_ms), q_number(most, PURGE_MOST)}, 2, &r);
     if (e)
         return e;
     done->purged_series += (uint64_t)pg_i64(r, 0, 0);
     done->purged_rows += (uint64_t)pg_i64(r, 0, 1);
-    done->more |= pg_i64(r, 0, 0) == PURGE_MOST;
+    done->more = pg_i64(r, 0, 0) == PURGE_MOST;
     if (pg_i64(r, 0, 0))
         log_info("retention.purged", KI("series", pg_i64(r, 0, 0)), KI("rows", pg_i64(r, 0, 1)));
     pg_result_free(r);
@@ -331,7 +331,5 @@ enum err retention_step(struct pg *db, int64_t now_ms, const struct retention_ke
     struct str now = q_number(text, now_ms);
     done->more = false;
     enum err e = drop_parts(db, now, keep, done);
-    if (!e)
-        e = trim_rows(db, now, keep, done);
-    return e ? e : purge_series(db, now, done);
+    return e ? e : trim_rows(db, now, keep, done);
 }

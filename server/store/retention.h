@@ -62,7 +62,7 @@ MUST_CHECK enum err retention_series_put(struct pg *db, struct arena *a, struct 
                                          struct str series, struct str class_name,
                                          struct retention_change *out);
 
-/* ---- what the hourly job does; times are passed in ---- */
+/* ---- what the jobs do; times are passed in ---- */
 
 struct retention_keep { /* days; 0: for ever */
     int64_t text, timeline, command, audit;
@@ -73,10 +73,12 @@ struct retention_done {
     uint64_t purged_series, purged_rows;
     bool more; /* there was more than one call does */
 };
-/* retention_step drops a few partitions, removes a few thousand old rows and the history of a few
- * deleted series.  Everything is bounded and each part commits by itself; what was dropped is
- * logged.  *done is added to. */
+/* retention_step drops a few partitions and removes a few thousand old rows.  Everything is bounded
+ * and each part commits by itself; what was dropped is logged.  *done is added to. */
 MUST_CHECK enum err retention_step(struct pg *db, int64_t now_ms, const struct retention_keep *keep,
                                    struct retention_done *done);
+/* retention_purge removes the history of a few deleted series, of those that nothing is on its way
+ * of any more; likewise. */
+MUST_CHECK enum err retention_purge(struct pg *db, int64_t now_ms, struct retention_done *done);
 
 #endif

@@ -69,7 +69,13 @@ void merging_end(void *state)
     merger_free(state);
 }
 
+/* Merging waits while packing is behind: what was not packed is dear to read, what was not merged
+ * only takes more room. */
 enum err merging_turn(struct job_turn *t)
 {
+    struct landing_backlog b;
+    enum err e = landing_get_backlog(t->db, &b);
+    if (e || b.closed >= LANDING_BEHIND)
+        return e;
     return merger_step(t->state, t->db, clock_utc_ms() * 1000, &t->again);
 }

@@ -20,6 +20,7 @@ static const struct job table[] = {
     {"merge", 10000, true, merging_start, merging_turn, merging_end},
     {"clean", 3000, false, NULL, cleaning_turn, NULL},
     {"retain", 3600000, true, NULL, retention_turn, NULL},
+    {"purge", 5000, true, NULL, purging_turn, NULL},
     {"assign", 5000, true, NULL, assigning_turn, NULL},
     {"storage", 60000, true, storage_start, storage_turn, storage_end},
 };
@@ -124,9 +125,8 @@ static void take_turn(struct jobs *j, size_t i)
         metric_add(j->parts.metrics, M_UPKEEP_FAILED, 1);
         roll_back(j);
     }
-    j->due_ms[i] = now + (e && job->every_ms < RETRY_MS ? RETRY_MS
-                          : t.again && !e               ? 0
-                                                        : job->every_ms);
+    uint64_t after_ms = t.again && !e ? 0 : job->every_ms;
+    j->due_ms[i] = now + (e && after_ms < RETRY_MS ? RETRY_MS : after_ms);
     if (job->paced)
         j->paced_ms = now + (t.urgent && !e ? 0 : pause_ms(j, took_us / 1000));
 }
@@ -137,13 +137,16 @@ static uint64_t due(const struct jobs *j, size_t i)
     return table[i].paced && j->paced_ms > j->due_ms[i] ? j->paced_ms : j->due_ms[i];
 }
 
-/* Whoever is due longest: a job that always wants more does not keep the others waiting. */
+/* Whoever may go first; of those that share a pause and may go together, whoever is due longest: a
+ * job that always wants more comes after all that became due during its turn. */
 static size_t next_job(const struct jobs *j)
 {
     size_t next = 0;
-    for (size_t i = 1; i < JOBS; i++)
-        if (due(j, i) < due(j, next))
+    for (size_t i = 1; i < JOBS; i++) {
+        uint64_t mine = due(j, i), best = due(j, next);
+        if (mine < best || (mine == best && j->due_ms[i] < j->due_ms[next]))
             next = i;
+    }
     return next;
 }
 

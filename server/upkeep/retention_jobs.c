@@ -47,6 +47,15 @@ enum err retention_turn(struct job_turn *t)
     return e;
 }
 
+enum err purging_turn(struct job_turn *t)
+{
+    struct retention_done done = {0};
+    enum err e = retention_purge(t->db, (int64_t)clock_utc_ms(), &done);
+    count_done(t->parts->metrics, &done);
+    t->again = done.more;
+    return e;
+}
+
 enum err assigning_turn(struct job_turn *t)
 {
     return retention_assign(t->db, &t->again);

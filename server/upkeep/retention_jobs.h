@@ -5,8 +5,10 @@
 
 #include "upkeep/jobs.h"
 
-/* Drops partitions, old rows and the history of deleted devices, a bit per turn. */
+/* Drops partitions and old rows, a bit per turn. */
 MUST_CHECK enum err retention_turn(struct job_turn *t);
+/* Removes the history of deleted devices, some series a turn. */
+MUST_CHECK enum err purging_turn(struct job_turn *t);
 /* Applies changed rules to the series there are. */
 MUST_CHECK enum err assigning_turn(struct job_turn *t);
 /* Counts what was added, writes down the day, and sets the gauges of disk use and forecast. */

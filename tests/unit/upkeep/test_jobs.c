@@ -157,6 +157,26 @@ static void two_processes_side_by_side_pack_each_table_once(void **state)
     writer_stop(w);
 }
 
+/* Hours that are merged one by one, and a partition whose time has come: the numbers of their
+ * transactions tell who went first. */
+static void merging_that_is_far_behind_does_not_keep_the_others_waiting(void **state)
+{
+    (void)state;
+    assert_true(pg_fixture_sql(
+        &server, "SELECT ensure_history(0::smallint, now() - interval '30 years');"
+                 "INSERT INTO piece (start, stop, step_us, v0, series_id, n, class_id, scale) "
+                 "SELECT h, h + interval '3598 s', 2000000, i, 9, 1800, 0, 0 FROM (SELECT i, "
+                 "date_trunc('hour', now(), 'UTC') - i * interval '1 hour' AS h "
+                 "FROM generate_series(3, 62) i) x"));
+    struct jobs *j = start_jobs();
+    until("SELECT count(*) FROM piece WHERE series_id = 9", 0);
+    until("SELECT least(count(*), 1) FROM audit_log WHERE action = 'history_drop'", 1);
+    jobs_stop(j);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 9"), 60);
+    assert_true(ask("SELECT min(xmin::text::bigint) FROM audit_log") <
+                ask("SELECT max(xmin::text::bigint) FROM chunk WHERE series_id = 9"));
+}
+
 static void a_stop_does_not_wait_for_what_runs(void **state)
 {
     (void)state;
@@ -175,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(samples_are_packed_while_they_are_written_and_everything_restarts),
         cmocka_unit_test(two_processes_side_by_side_pack_each_table_once),
+        cmocka_unit_test(merging_that_is_far_behind_does_not_keep_the_others_waiting),
         cmocka_unit_test(a_stop_does_not_wait_for_what_runs),
     };
     return cmocka_run_group_tests(tests, start_server, remove_server);

@@ -67,6 +67,24 @@ static void old_rows_are_removed_turn_by_turn_and_counted(void **state)
     assert_true(metric(M_RETAIN_RUNS) > 1);
 }
 
+static void a_deleted_device_is_purged_and_counted(void **state)
+{
+    (void)state;
+    assert_true(pg_fixture_sql(
+        &server, "INSERT INTO device (id, endpoint) VALUES (2, 'two');"
+                 "INSERT INTO series (id, device_id, source, key) SELECT 100 + i, 2, 'lwm2m', "
+                 "'k' || i FROM generate_series(1, 30) i;"
+                 "INSERT INTO piece (start, stop, series_id, n, class_id) SELECT now(), now(), "
+                 "100 + i, 1, 0 FROM generate_series(1, 30) i;"
+                 "DELETE FROM device WHERE id = 2"));
+    assert_int_equal(purging_turn(&turn), ERR_OK);
+    assert_true(turn.again);
+    assert_int_equal(purging_turn(&turn), ERR_OK);
+    assert_false(turn.again);
+    assert_int_equal(metric(M_PURGED_SERIES), 30);
+    assert_int_equal(metric(M_PURGED_ROWS), 30);
+}
+
 static void rules_are_applied_until_all_series_were_looked_at(void **state)
 {
     (void)state;
@@ -119,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_rows_are_removed_turn_by_turn_and_counted),
+        cmocka_unit_test(a_deleted_device_is_purged_and_counted),
         cmocka_unit_test(rules_are_applied_until_all_series_were_looked_at),
         cmocka_unit_test(the_gauges_say_what_is_on_disk),
         cmocka_unit_test(a_refusal_is_counted_and_the_next_turn_works),
