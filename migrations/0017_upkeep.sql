@@ -43,3 +43,48 @@ BEGIN
     RETURN NEXT;
 END
 $$;
+
+-- ---- classes ----
+
+-- retention_assign applies the rules to the next `most` series and tells how many changed; NULL when
+-- all are done. To begin anew set assign_after to 0. It waits for nobody but its like, so that it is
+-- in no deadlock: whoever deletes a device holds its series and then wants storage_state (its tags
+-- go), whoever sets tags holds storage_state. Up to a series that is held by somebody the work is
+-- done, the next call goes on there; when storage_state is held, or was changed meanwhile, it is
+-- done again.
+CREATE OR REPLACE FUNCTION retention_assign(most integer) RETURNS integer
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS
+$$
+DECLARE
+    since   integer;
+    seen    xid;
+    till    integer;
+    changed integer;
+BEGIN
+    PERFORM pg_advisory_xact_lock(422155773287);
+    SELECT assign_after, xmin INTO since, seen FROM storage_state;
+    IF since IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT max(id) INTO till FROM (SELECT id FROM series WHERE id > since ORDER BY id LIMIT most) s;
+    IF till IS NOT NULL THEN
+        WITH other AS MATERIALIZED (
+            SELECT * FROM (SELECT id, class_id AS was, class_for(device_id, key) AS class_id FROM series
+                            WHERE id > since AND id <= till AND NOT class_fixed) s
+             WHERE class_id <> was),
+        held AS MATERIALIZED (
+            SELECT s.id FROM series s WHERE s.id IN (SELECT id FROM other) AND NOT s.class_fixed
+               FOR NO KEY UPDATE SKIP LOCKED),
+        moved AS (
+            UPDATE series s SET class_id = o.class_id FROM other o, held h
+             WHERE o.id = h.id AND s.id = h.id RETURNING s.id)
+        SELECT (SELECT count(*) FROM moved),
+               coalesce((SELECT min(o.id) - 1 FROM other o WHERE NOT EXISTS (SELECT FROM held h WHERE h.id = o.id)),
+                        till)
+          INTO changed, till;
+    END IF;
+    UPDATE storage_state SET assign_after = till
+     WHERE one IN (SELECT one FROM storage_state WHERE xmin = seen FOR UPDATE SKIP LOCKED);
+    RETURN changed;
+END
+$$;

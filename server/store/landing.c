@@ -88,6 +88,16 @@ enum err landing_claim(struct pg *db, uint64_t writer, uint64_t batch_no, bool *
     return ERR_OK;
 }
 
+enum err landing_forget_numbers(struct pg *db, uint64_t writer)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%" PRIu64, writer);
+    return pg_exec(db,
+                   "DELETE FROM ingest_batch WHERE at < now() - interval '1 day' "
+                   "AND (writer = $1::bigint OR at < now() - interval '30 days')",
+                   (struct str[]){str_of(number)}, 1, NULL);
+}
+
 void landing_added(struct landing *l, int slot, uint64_t rows)
 {
     if (slot != l->slot)

@@ -30,6 +30,11 @@ void landing_forget(struct landing *l);
  * *is_new tells whether it is not in yet, *slot which table takes it until the commit. */
 MUST_CHECK enum err landing_claim(struct pg *db, uint64_t writer, uint64_t batch_no, bool *is_new,
                                   int *slot);
+/* landing_forget_numbers removes numbers that no spool can bring once more.  The caller is `writer`
+ * and has nothing in its spool, so its own go after a day.  Others may have ended while they
+ * replayed, on another machine, and what was replayed is known to memory only: theirs stay for 30
+ * days. */
+MUST_CHECK enum err landing_forget_numbers(struct pg *db, uint64_t writer);
 /* landing_copy_sql is the COPY statement of a slot's table. */
 const char *landing_copy_sql(int slot);
 /* landing_added notes a commit of `rows` rows into `slot`. */

@@ -562,11 +562,7 @@ static void keep_house(struct writer *w)
     w->next_housekeeping_ms = now + HOUSEKEEPING_MS;
     if (!w->db || spool_pending(w))
         return;
-    /* Numbers of batches that no spool can hold any more. */
-    if (dialer_make_partitions(w->db) || pg_exec(w->db,
-                                                 "DELETE FROM ingest_batch WHERE at < now() - "
-                                                 "interval '1 day'",
-                                                 NULL, 0, NULL))
+    if (dialer_make_partitions(w->db) || landing_forget_numbers(w->db, w->writer_id))
         log_warn("store.housekeeping", KV("reason", pg_error(w->db)));
 }
 

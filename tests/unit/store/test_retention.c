@@ -276,6 +276,29 @@ static void rules_give_a_new_series_its_class_and_the_first_one_counts(void **st
     assert_int_equal(class_of("two", "lwm2m:/1/0/1"), 2);
 }
 
+static void rules_are_applied_beside_a_device_that_is_being_deleted(void **state)
+{
+    (void)state;
+    bool more = true;
+    struct pg *other = NULL;
+    run("INSERT INTO device_tag VALUES (1, 'site', 'oslo'), (2, 'site', 'oslo');"
+        "INSERT INTO retention_rule (position, tag_key, class_id) VALUES (1, 'site', 2);"
+        "UPDATE storage_state SET assign_after = 0");
+    assert_int_equal(pg_connect(server.app, "test", &other), ERR_OK);
+    assert_int_equal(pg_script(other, "BEGIN; DELETE FROM device WHERE id = 1"), ERR_OK);
+    assert_int_equal(pg_script(db, "SET lock_timeout = '10s'"), ERR_OK); /* rather than for ever */
+    assert_int_equal(retention_assign(db, &more), ERR_OK);
+    assert_true(more);
+    assert_int_equal(class_of("two", "spb:/a"), 2);
+    assert_int_equal(pg_script(other, "ROLLBACK"), ERR_OK);
+    while (more)
+        assert_int_equal(retention_assign(db, &more), ERR_OK);
+    assert_int_equal(class_of("one", "spb:/a"), 2);
+    assert_int_equal(class_of("one", "lwm2m:/3303/0/5700"), 2);
+    assert_int_equal(pg_script(db, "RESET lock_timeout"), ERR_OK);
+    pg_close(other);
+}
+
 static void a_rule_that_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -641,6 +664,7 @@ int main(void)
         T(names_of_classes_are_short_words),
         T(a_class_in_use_is_not_removed),
         T(rules_give_a_new_series_its_class_and_the_first_one_counts),
+        T(rules_are_applied_beside_a_device_that_is_being_deleted),
         T(a_rule_that_cannot_be_is_refused),
         T(a_class_given_to_a_series_outlives_rules),
         T(only_what_is_wholly_older_than_its_class_keeps_is_dropped),

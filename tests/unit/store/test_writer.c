@@ -1,6 +1,7 @@
 /* test_writer.c - nothing that was accepted is lost or stored twice, whatever PostgreSQL does. */
 #include "fixture/pg_fixture.h"
 #include "fixture/process.h"
+#include "store/landing.h"
 #include "store/migrate.h"
 #include "store/writer.h"
 
@@ -372,6 +373,34 @@ static void a_spool_replayed_twice_doubles_nothing(void **state)
     assert_int_equal(ask(COUNT), 30000);
     assert_int_equal(ask("SELECT count(*) FROM timeline_event"), 1);
     assert_int_equal(ask("SELECT count(*) FROM poisoned"), 0);
+}
+
+/* Another process kept house while the spool lay: the numbers of what it holds are still there. */
+static void a_spool_that_lay_for_days_doubles_nothing(void **state)
+{
+    (void)state;
+    char copy[96], spool[96];
+    struct pg *db = NULL;
+    pg_fixture_kill(&server);
+    struct writer *w = start();
+    assert_int_equal(put_samples(w, 0, 30000), ERR_OK);
+    writer_stop(w);
+    snprintf(spool, sizeof spool, "%s/spool", data_dir);
+    snprintf(copy, sizeof copy, "%s/copy", data_dir);
+    assert_int_equal(process_run((const char *[]){"cp", spool, copy, NULL}, NULL, NULL), 0);
+    assert_true(pg_fixture_start(&server));
+    writer_stop(start());
+    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
+    assert_true(pg_fixture_sql(&server, "UPDATE ingest_batch SET at = at - interval '8 days';"
+                                        "INSERT INTO ingest_batch VALUES "
+                                        "(7, 1, now() - interval '2 days'), (7, 2, now()), "
+                                        "(8, 1, now() - interval '40 days')"));
+    assert_int_equal(landing_forget_numbers(db, 7), ERR_OK);
+    pg_close(db);
+    assert_int_equal(ask("SELECT sum(batch_no) FROM ingest_batch WHERE writer IN (7, 8)"), 2);
+    assert_int_equal(process_run((const char *[]){"cp", copy, spool, NULL}, NULL, NULL), 0);
+    writer_stop(start());
+    assert_int_equal(ask(COUNT), 30000);
 }
 
 static void a_refused_statement_is_set_aside_and_its_group_lives(void **state)
@@ -769,6 +798,7 @@ int main(void)
         T(a_server_that_hangs_does_not_hold_up_the_spool),
         T(a_stop_without_postgresql_leaves_all_to_the_next_start),
         T(a_spool_replayed_twice_doubles_nothing),
+        T(a_spool_that_lay_for_days_doubles_nothing),
         T(a_refused_statement_is_set_aside_and_its_group_lives),
         T(refused_rows_are_set_aside_and_their_chunk_lives),
         T(a_refused_row_in_the_spool_is_set_aside_too),
