@@ -1,56 +1,44 @@
 /* test_history.c - every sample once, wherever it is: landed, in a piece, in a chunk, or only in
  * what is left of it in the roll-ups; and SQL unpacks what C packs. */
-#include "fixture/pg_fixture.h"
-#include "store/history.h"
-#include "store/migrate.h"
-#include "store/packed_row.h"
+#include "fixture/db.h"
 #include "store/chunk.h"
+#include "store/history.h"
+#include "store/packed_row.h"
+#include "random.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #define MINUTE INT64_C(60000000)
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)
 #define T0     (INT64_C(20454) * DAY) /* 2026-01-01 00:00 */
 
-static struct pg_fixture server;
-static struct pg *db, *owner, *grafana;
+static struct pg *owner, *grafana;
 static struct arena arena;
-static uint64_t seed;
 
 static int start_server(void **state)
 {
-    int n;
-    (void)state;
-    if (!pg_fixture_make(&server) || pg_connect(server.owner, "test", &owner) ||
-        store_migrate(owner, server.migrations, &n))
-        return -1;
-    return pg_connect(server.app, "test", &db) || pg_connect(server.grafana, "test", &grafana) ? -1
-                                                                                               : 0;
+    return start_database(state) || pg_connect(server.owner, "test", &owner) ||
+                   pg_connect(server.grafana, "test", &grafana)
+               ? -1
+               : 0;
 }
 
 static int remove_server(void **state)
 {
-    (void)state;
     pg_close(owner);
     pg_close(grafana);
-    pg_close(db);
-    pg_fixture_remove(&server);
-    return 0;
+    return remove_database(state);
 }
 
 static int fresh(void **state)
 {
     (void)state;
     arena_init(&arena, 1 << 20, 256 << 20);
-    seed = 88172645463325252u;
+    random_restart();
     return pg_script(owner,
                      "TRUNCATE device, landing_0, piece, chunk, rollup_minute, rollup_hour "
                      "CASCADE; INSERT INTO device (id, endpoint, status, created_at) VALUES "
@@ -67,14 +55,6 @@ static int drop(void **state)
     (void)state;
     arena_fini(&arena);
     return 0;
-}
-
-static uint64_t next(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
 }
 
 static void sql(const char *text)

@@ -1,68 +1,21 @@
 /* test_labels.c - tags and groups in a real PostgreSQL: what an edit changes, and what it says. */
-#include "fixture/pg_fixture.h"
-#include "fixture/process.h"
+#include "fixture/ask.h"
+#include "fixture/text.h"
 #include "store/labels.h"
-#include "store/migrate.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
-
-static struct pg_fixture server;
-static struct pg *db;
-static struct arena arena;
-static struct buf text;
-
-static int start_server(void **state)
-{
-    int n;
-    struct pg *owner = NULL;
-    (void)state;
-    if (!pg_fixture_make(&server) || pg_connect(server.owner, "test", &owner) ||
-        store_migrate(owner, server.migrations, &n))
-        return -1;
-    pg_close(owner);
-    return pg_connect(server.app, "test", &db) ? -1 : 0;
-}
-
-static int remove_server(void **state)
-{
-    (void)state;
-    pg_close(db);
-    pg_fixture_remove(&server);
-    return 0;
-}
 
 static int fresh(void **state)
 {
     (void)state;
-    arena_init(&arena, 65536, 1 << 26);
-    buf_init(&text, 1 << 24);
+    open_text();
     return pg_fixture_sql(&server,
                           "TRUNCATE device, device_group, audit_log CASCADE;"
                           "INSERT INTO device (id, endpoint) VALUES (1, 'one'), (2, 'two'), "
                           "(3, 'three'); INSERT INTO device_group (name) VALUES ('a'), ('b')")
                ? 0
                : -1;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    buf_fini(&text);
-    return 0;
-}
-
-static struct json_out *out(void)
-{
-    static struct json_out j;
-    buf_reset(&text);
-    json_out_init(&j, &text);
-    return &j;
 }
 
 static void assert_out(const char *want)
@@ -105,15 +58,6 @@ static void assert_labels(const char *endpoint, const char *tags, const char *gr
     struct labels l = labels(endpoint);
     assert_string_equal(l.tags.p, tags);
     assert_string_equal(l.groups.p, groups);
-}
-
-static int64_t count(const char *sql)
-{
-    struct pg_result *r;
-    assert_int_equal(pg_exec(db, sql, NULL, 0, &r), ERR_OK);
-    int64_t n = pg_i64(r, 0, 0);
-    pg_result_free(r);
-    return n;
 }
 
 static struct label_edit set(const char *tags)
@@ -185,7 +129,7 @@ static void devices_join_and_leave_groups_that_exist(void **state)
     assert_labels("one", "{}", "[\"b\"]");
     e.join = str_of("[\"b\",\"c\"]");
     assert_string_equal(edit("one", e), "not_found c");
-    assert_int_equal(count("SELECT count(*) FROM group_member"), 3);
+    assert_int_equal(ask("SELECT count(*) FROM group_member"), 3);
 }
 
 static void a_version_that_is_no_longer_changes_nothing(void **state)
@@ -211,7 +155,7 @@ static void more_than_64_tags_fail_for_that_device_only(void **state)
     buf_puts(&b, "}");
     assert_string_equal(edit("one", set(buf_text(&b))), "changed");
     assert_string_equal(edit("one,two", set("{\"more\":\"v\"}")), "too_many_tags,changed");
-    assert_int_equal(count("SELECT count(*) FROM device_tag"), LABEL_TAGS_MAX + 1);
+    assert_int_equal(ask("SELECT count(*) FROM device_tag"), LABEL_TAGS_MAX + 1);
     buf_fini(&b);
 }
 
@@ -221,7 +165,7 @@ static void every_changed_device_is_audited_with_old_and_new(void **state)
     edit("one,two,nobody", set("{\"k\":\"v\"}"));
     edit("one,two", set("{\"k\":\"v\"}"));
     edit("one", set("{\"k\":\"w\"}"));
-    assert_int_equal(count("SELECT count(*) FROM audit_log"), 3);
+    assert_int_equal(ask("SELECT count(*) FROM audit_log"), 3);
     const struct q_audit_filter f = {.target = STR("one"), .who = STR("ann")};
     assert_int_equal(q_audit_list(db, &f, (struct q_page){.limit = 1}, out()), ERR_OK);
     assert_non_null(strstr(buf_text(&text),
@@ -337,11 +281,11 @@ static void a_forgotten_device_takes_its_labels_along(void **state)
     e.join = str_of("[\"a\"]");
     edit("one", e);
     assert_true(pg_fixture_sql(&server, "DELETE FROM device WHERE id = 1"));
-    assert_int_equal(count("SELECT (SELECT count(*) FROM device_tag) + count(*) FROM group_member"),
+    assert_int_equal(ask("SELECT (SELECT count(*) FROM device_tag) + count(*) FROM group_member"),
                      0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, fresh, finish)
+#define T(name) cmocka_unit_test_setup_teardown(name, fresh, close_text)
 
 int main(void)
 {
@@ -359,5 +303,5 @@ int main(void)
         T(tags_are_counted_with_their_values),
         T(a_forgotten_device_takes_its_labels_along),
     };
-    return cmocka_run_group_tests(tests, start_server, remove_server);
+    return cmocka_run_group_tests(tests, start_database, remove_database);
 }

@@ -1,25 +1,19 @@
 /* test_merger.c - pieces become chunks and roll-ups; what comes late joins them; nothing is lost or
  * doubled at any stop. */
+#include "fixture/db.h"
 #include "fixture/pg_cut.h"
-#include "fixture/pg_fixture.h"
-#include "fixture/process.h"
 #include "store/merger.h"
-#include "store/migrate.h"
 #include "store/packer.h"
 
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-
-#include <cmocka.h>
 
 #define HOUR_US   INT64_C(3600000000)
 #define MINUTE_US INT64_C(60000000)
 
-static struct pg_fixture server;
 static struct metrics *metrics;
-static struct pg *owner;
+static struct pg *owner; /* temporary tables live in it */
+static struct merger *m;
 static _Atomic bool stopping;
 static int64_t day_us; /* three days ago, the table `t` has it as d */
 
@@ -27,12 +21,7 @@ static int64_t day_us; /* three days ago, the table `t` has it as d */
 
 static int64_t ask(const char *text)
 {
-    struct pg_result *r = NULL;
-    if (pg_exec(owner, text, NULL, 0, &r))
-        fail_msg("%s", pg_error(owner));
-    int64_t n = pg_i64(r, 0, 0);
-    pg_result_free(r);
-    return n;
+    return ask_on(owner, text);
 }
 
 static void sql(const char *text)
@@ -43,12 +32,11 @@ static void sql(const char *text)
 
 static int start_server(void **state)
 {
-    int n;
-    (void)state;
     metrics = metrics_new();
-    if (!metrics || !pg_fixture_make(&server) || pg_connect(server.owner, "owner", &owner) ||
-        store_migrate(owner, server.migrations, &n))
+    if (!metrics || start_database(state) || pg_connect(server.owner, "owner", &owner))
         return -1;
+    pg_close(db); /* each test has its own */
+    db = NULL;
     sql("CREATE TABLE t AS SELECT date_trunc('day', now(), 'UTC') - interval '3 days' AS d;"
         "CREATE TABLE expected (series_id integer, ts timestamptz, value bytea, quality smallint)");
     day_us = ask("SELECT (extract(epoch FROM d) * 1000000)::bigint FROM t");
@@ -57,11 +45,9 @@ static int start_server(void **state)
 
 static int remove_server(void **state)
 {
-    (void)state;
     pg_close(owner);
     metrics_free(metrics);
-    pg_fixture_remove(&server);
-    return 0;
+    return remove_database(state);
 }
 
 static int fresh(void **state)
@@ -75,21 +61,43 @@ static int fresh(void **state)
         "landing_6, landing_7, piece, chunk, rollup_minute, rollup_hour, expected CASCADE;"
         "UPDATE landing_slot SET state = 'free', turn = 0;"
         "UPDATE landing_slot SET state = 'open', turn = 1, opened_at = now() WHERE slot = 0");
+    db = join_server();
+    assert_int_equal(merger_new(metrics, &stopping, &m), ERR_OK);
     return 0;
 }
 
-static struct pg *join_server(void)
+static int finish(void **state)
 {
-    struct pg *db = NULL;
-    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
-    return db;
+    (void)state;
+    merger_free(m);
+    m = NULL;
+    pg_close(db);
+    db = NULL;
+    return 0;
+}
+
+/* A new process. */
+static void anew(void)
+{
+    merger_free(m);
+    assert_int_equal(merger_new(metrics, &stopping, &m), ERR_OK);
+}
+
+/* A new process, once the server is done with what the old one said. */
+static void rejoin(void)
+{
+    anew();
+    pg_close(db);
+    for (int i = 0; i < 6000 && ask(CONNECTIONS); i++)
+        process_sleep_ms(10);
+    assert_int_equal(ask(CONNECTIONS), 0);
+    db = join_server();
 }
 
 /* land stores samples and packs them at once; `insert` names table landing. */
 static void land(const char *insert)
 {
     struct packer *p = NULL;
-    struct pg *db = join_server();
     int slot = -1;
     sql("DO $$ BEGIN EXECUTE 'CREATE VIEW landing AS SELECT * FROM landing_' || (SELECT slot FROM "
         "landing_slot WHERE state = 'open'); END $$");
@@ -100,7 +108,6 @@ static void land(const char *insert)
     assert_true(slot >= 0);
     assert_int_equal(ask("SELECT landing_clean('0 s')"), 1);
     packer_free(p);
-    pg_close(db);
 }
 
 #define NOW "SELECT series_id, ts, float8send(value), quality FROM samples"
@@ -155,15 +162,8 @@ static void rollups_are_true(void)
     sql("DROP TABLE s");
 }
 
-static struct merger *merger(void)
-{
-    struct merger *m = NULL;
-    assert_int_equal(merger_new(metrics, &stopping, &m), ERR_OK);
-    return m;
-}
-
-/* merge_until does all there is to do at a time after the day's beginning. */
-static void merge_at(struct merger *m, struct pg *db, int64_t after_us)
+/* merge_at does all there is to do at a time after the day's beginning. */
+static void merge_at(int64_t after_us)
 {
     bool again = true;
     for (int i = 0; again; i++) {
@@ -197,11 +197,9 @@ static void merge_at(struct merger *m, struct pg *db, int64_t after_us)
 static void a_day_that_is_over_becomes_chunks_and_rollups(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
-    struct merger *m = merger();
     land(DAY_OF_DATA);
     expect_this();
-    merge_at(m, db, 30 * HOUR_US);
+    merge_at(30 * HOUR_US);
     as_expected();
     rollups_are_true();
     assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
@@ -213,14 +211,11 @@ static void a_day_that_is_over_becomes_chunks_and_rollups(void **state)
     assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 4);
     assert_int_equal(ask("SELECT array_length(at, 1) FROM rollup_hour WHERE series_id = 2"), 24);
     int64_t before = metric_get(metrics, M_MERGED_SAMPLES);
-    merge_at(m, db, 31 * HOUR_US); /* nothing is left to do */
+    merge_at(31 * HOUR_US); /* nothing is left to do */
     assert_int_equal(metric_get(metrics, M_MERGED_SAMPLES), before);
-    merger_free(m);
-    m = merger(); /* for a new process neither */
-    merge_at(m, db, 31 * HOUR_US);
+    anew(); /* for a new process neither */
+    merge_at(31 * HOUR_US);
     assert_int_equal(metric_get(metrics, M_MERGED_SAMPLES), before);
-    merger_free(m);
-    pg_close(db);
 }
 
 /* What was not merged on its day: memory holds one hour of a fast series, not its day. */
@@ -228,8 +223,6 @@ static void fast_hours_of_a_day_that_is_over_are_taken_one_by_one(void **state)
 {
     (void)state;
     bool again;
-    struct pg *db = join_server();
-    struct merger *m = merger();
     land(DAY_OF_DATA);
     expect_this();
     for (int i = 1; i <= 3; i++) {
@@ -238,21 +231,17 @@ static void fast_hours_of_a_day_that_is_over_are_taken_one_by_one(void **state)
         assert_int_equal(ask("SELECT count(*) FROM rollup_minute WHERE series_id = 1"), i);
         as_expected();
     }
-    merge_at(m, db, 30 * HOUR_US);
+    merge_at(30 * HOUR_US);
     as_expected();
     rollups_are_true();
     assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
-    merger_free(m);
-    pg_close(db);
 }
 
 static void late_samples_join_what_is_merged(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
-    struct merger *m = merger();
     land(DAY_OF_DATA);
-    merge_at(m, db, 30 * HOUR_US);
+    merge_at(30 * HOUR_US);
     land("INSERT INTO landing (series_id, ts, value, quality) "
          "SELECT 1, d + interval '3 h 7.5 s' + i * interval '1 s', 50 + i, 16 FROM t, " /* fast */
          "generate_series(0, 99) i UNION ALL "
@@ -262,7 +251,7 @@ static void late_samples_join_what_is_merged(void **state)
          "generate_series(0, 1999) i UNION ALL "
          "SELECT 6, d, 7, 0 FROM t"); /* new that day */
     expect_this();
-    merge_at(m, db, 30 * HOUR_US + 11 * MINUTE_US);
+    merge_at(30 * HOUR_US + 11 * MINUTE_US);
     as_expected();
     rollups_are_true();
     assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
@@ -272,8 +261,6 @@ static void late_samples_join_what_is_merged(void **state)
     assert_int_equal(ask("SELECT max(x) FROM rollup_hour, unnest(hi) x WHERE series_id = 1"), 149);
     assert_int_equal(ask("SELECT count(*) FROM rollup_minute WHERE series_id = 3"), 1);
     assert_int_equal(ask("SELECT count(*) FROM rollup_hour WHERE series_id = 3"), 1);
-    merger_free(m);
-    pg_close(db);
 }
 
 /* A class that keeps samples longer from now on lets in late ones of days of which only roll-ups
@@ -281,10 +268,8 @@ static void late_samples_join_what_is_merged(void **state)
 static void late_samples_do_not_replace_what_retention_left(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
-    struct merger *m = merger();
     land(DAY_OF_DATA);
-    merge_at(m, db, 30 * HOUR_US);
+    merge_at(30 * HOUR_US);
     sql("DELETE FROM chunk");
     land("INSERT INTO landing (series_id, ts, value, quality) "
          "SELECT 1, d + interval '3 h 7.5 s', 50, 16 FROM t UNION ALL " /* fast hour */
@@ -293,22 +278,18 @@ static void late_samples_do_not_replace_what_retention_left(void **state)
          "SELECT 2, d + interval '13 h' + i * interval '1 s', -9, 16 FROM t, "
          "generate_series(0, 1999) i");
     expect_this();
-    merge_at(m, db, 30 * HOUR_US + 11 * MINUTE_US);
+    merge_at(30 * HOUR_US + 11 * MINUTE_US);
     as_expected();
     assert_int_equal(ask("SELECT sum(x) FROM rollup_hour, unnest(n) x WHERE series_id = 1"), 10800);
     assert_int_equal(ask("SELECT sum(x) FROM rollup_minute, unnest(n) x WHERE series_id = 1"),
                      10800);
     assert_int_equal(ask("SELECT sum(x) FROM rollup_hour, unnest(n) x WHERE series_id = 2"), 1440);
     assert_int_equal(ask("SELECT sum(n) FROM piece"), 2003);
-    merger_free(m);
-    pg_close(db);
 }
 
 static void hours_of_today_are_merged_if_they_are_fast(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
-    struct merger *m = merger();
     for (int i = 0; i < 10; i++) {
         char text[600];
         snprintf(text, sizeof text,
@@ -322,9 +303,9 @@ static void hours_of_today_are_merged_if_they_are_fast(void **state)
         land(text);
     }
     expect_this();
-    merge_at(m, db, 2 * HOUR_US + MINUTE_US); /* not settled yet */
+    merge_at(2 * HOUR_US + MINUTE_US); /* not settled yet */
     assert_int_equal(ask("SELECT count(*) FROM chunk"), 0);
-    merge_at(m, db, 2 * HOUR_US + 3 * MINUTE_US);
+    merge_at(2 * HOUR_US + 3 * MINUTE_US);
     as_expected();
     rollups_are_true();
     assert_int_equal(ask("SELECT sum(n) FROM chunk WHERE series_id = 1"), 3600);
@@ -337,60 +318,48 @@ static void hours_of_today_are_merged_if_they_are_fast(void **state)
     land("INSERT INTO landing (series_id, ts, value, quality) SELECT 1, d + interval '1 h', 99, 16 "
          "FROM t");
     expect_this();
-    merge_at(m, db, 2 * HOUR_US + 14 * MINUTE_US);
+    merge_at(2 * HOUR_US + 14 * MINUTE_US);
     as_expected();
     rollups_are_true();
     assert_int_equal(ask("SELECT sum(n) FROM chunk"), 3601);
-    merge_at(m, db, 24 * HOUR_US + 20 * MINUTE_US);
+    merge_at(24 * HOUR_US + 20 * MINUTE_US);
     as_expected();
     rollups_are_true();
     assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
     assert_int_equal(ask("SELECT count(*) FROM chunk"), 3);
     assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 1);
-    merger_free(m);
-    pg_close(db);
 }
 
 static void what_waits_to_be_packed_holds_an_hour_up_for_a_while(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
-    struct merger *m = merger();
     land(DAY_OF_DATA);
     sql("UPDATE landing_slot SET opened_at = (SELECT d + interval '23 h' FROM t) "
         "WHERE state = 'open'");
-    merge_at(m, db, 24 * HOUR_US + 5 * MINUTE_US);
+    merge_at(24 * HOUR_US + 5 * MINUTE_US);
     assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 0);
-    merge_at(m, db, 24 * HOUR_US + 16 * MINUTE_US);
+    merge_at(24 * HOUR_US + 16 * MINUTE_US);
     assert_int_equal(ask("SELECT count(*) FROM rollup_hour"), 4);
-    merger_free(m);
-    pg_close(db);
 }
 
 static void chunks_take_the_class_of_their_series(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
-    struct merger *m = merger();
     land(DAY_OF_DATA);
     sql("INSERT INTO device (id, endpoint) VALUES (1, 'one');"
         "INSERT INTO series (id, device_id, source, key, class_id) VALUES (1, 1, 'lwm2m', 'a', 0), "
         "(2, 1, 'lwm2m', 'b', 1), (3, 1, 'lwm2m', 'c', 2)");
     expect_this();
-    merge_at(m, db, 30 * HOUR_US);
+    merge_at(30 * HOUR_US);
     as_expected();
     rollups_are_true();
     assert_int_equal(ask("SELECT count(*) FROM chunk WHERE class_id = series_id - 1"), 3 + 1 + 1);
     assert_int_equal(ask("SELECT class_id FROM rollup_hour WHERE series_id = 2"), 1);
-    merger_free(m);
-    pg_close(db);
 }
 
 /* Merges with a cut at the statement `at`; true when there were not as many. */
 static bool merge_with_fault(int at, bool after)
 {
-    struct pg *db = join_server();
-    struct merger *m = merger();
     bool again = true;
     enum err e = ERR_OK;
     fault.after = after;
@@ -400,8 +369,7 @@ static bool merge_with_fault(int at, bool after)
     bool untouched = fault.left > 0;
     fault.left = 0;
     assert_int_equal(e, untouched ? ERR_OK : ERR_DB);
-    merger_free(m);
-    pg_close(db);
+    rejoin();
     return untouched;
 }
 
@@ -418,11 +386,7 @@ static void a_cut_at_any_statement_leaves_each_sample_in_one_place(void **state)
 {
     (void)state;
     land(SMALL_DAY);
-    struct merger *m = merger();
-    struct pg *db = join_server();
-    merge_at(m, db, 30 * HOUR_US);
-    merger_free(m);
-    pg_close(db);
+    merge_at(30 * HOUR_US);
     for (int after = 0; after < 2; after++) {
         land_late();
         int at = 1;
@@ -443,8 +407,6 @@ static void a_cut_at_any_statement_leaves_each_sample_in_one_place(void **state)
 static void a_stop_leaves_the_rest_to_the_next_start(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
-    struct merger *m = merger();
     bool again = true;
     land(DAY_OF_DATA);
     expect_this();
@@ -453,13 +415,11 @@ static void a_stop_leaves_the_rest_to_the_next_start(void **state)
     assert_int_equal(pg_script(db, "ROLLBACK"), ERR_OK);
     as_expected();
     assert_int_equal(ask("SELECT count(*) FROM chunk"), 0);
-    merger_free(m);
-    pg_close(db);
 }
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup(f, fresh)
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, finish)
     const struct CMUnitTest tests[] = {
         T(a_day_that_is_over_becomes_chunks_and_rollups),
         T(fast_hours_of_a_day_that_is_over_are_taken_one_by_one),

@@ -1,5 +1,6 @@
 /* test_packed.c - whatever goes in comes out, bit for bit; whatever else is put in is refused. */
 #include "store/packed_row.h"
+#include "random.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,13 +16,12 @@
 #define COPY_FIELDS (PACKED_FIELDS + 2)
 
 static struct arena arena;
-static uint64_t seed;
 
 static int make_arena(void **state)
 {
     (void)state;
     arena_init(&arena, 1 << 20, 64 << 20);
-    seed = 88172645463325252u;
+    random_restart();
     return 0;
 }
 
@@ -30,14 +30,6 @@ static int drop_arena(void **state)
     (void)state;
     arena_fini(&arena);
     return 0;
-}
-
-static uint64_t next(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
 }
 
 static double from_bits(uint64_t bits)

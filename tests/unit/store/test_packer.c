@@ -1,18 +1,11 @@
 /* test_packer.c - a sample is in exactly one place after any stop, and comes out as it went in. */
+#include "fixture/ask.h"
 #include "fixture/pg_cut.h"
-#include "fixture/pg_fixture.h"
-#include "fixture/process.h"
-#include "store/migrate.h"
 #include "store/packer.h"
 
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-
-static struct pg_fixture server;
 static struct metrics *metrics;
 static _Atomic bool stopping;
 
@@ -20,23 +13,18 @@ static _Atomic bool stopping;
 
 static int start_server(void **state)
 {
-    int n;
-    struct pg *db = NULL;
-    (void)state;
     metrics = metrics_new();
-    if (!metrics || !pg_fixture_make(&server) || pg_connect(server.owner, "test", &db) ||
-        store_migrate(db, server.migrations, &n))
+    if (!metrics || start_database(state))
         return -1;
-    pg_close(db);
+    pg_close(db); /* each test has its own */
+    db = NULL;
     return 0;
 }
 
 static int remove_server(void **state)
 {
-    (void)state;
     metrics_free(metrics);
-    pg_fixture_remove(&server);
-    return 0;
+    return remove_database(state);
 }
 
 static int fresh(void **state)
@@ -44,44 +32,28 @@ static int fresh(void **state)
     (void)state;
     fault.left = 0;
     stopping = false;
-    return pg_fixture_sql(&server,
-                          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
-                          "application_name = 'test';"
-                          "TRUNCATE device, landing_0, landing_1, landing_2, landing_3, landing_4, "
-                          "landing_5, landing_6, landing_7, piece, chunk, rollup_minute, "
-                          "rollup_hour CASCADE;"
-                          "UPDATE landing_slot SET state = 'free', turn = 0;"
-                          "UPDATE landing_slot SET state = 'open', turn = 1, opened_at = now() "
-                          "WHERE slot = 0;"
-                          "DROP TABLE IF EXISTS expected; DROP SEQUENCE IF EXISTS one;"
-                          "CREATE SEQUENCE one")
-               ? 0
-               : -1;
-}
-
-static struct pg *join_server(void)
-{
-    struct pg *db = NULL;
-    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
-    return db;
-}
-
-static void sql(const char *text)
-{
-    assert_true(pg_fixture_sql(&server, text));
-}
-
-static int64_t ask(const char *text)
-{
-    struct pg *db = NULL;
-    struct pg_result *r = NULL;
-    assert_int_equal(pg_connect(server.owner, "test", &db), ERR_OK);
-    if (pg_exec(db, text, NULL, 0, &r))
-        fail_msg("%s", pg_error(db));
-    int64_t n = pg_i64(r, 0, 0);
-    pg_result_free(r);
     pg_close(db);
-    return n;
+    db = NULL;
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+        "application_name = 'test';"
+        "TRUNCATE device, landing_0, landing_1, landing_2, landing_3, landing_4, "
+        "landing_5, landing_6, landing_7, piece, chunk, rollup_minute, "
+        "rollup_hour CASCADE;"
+        "UPDATE landing_slot SET state = 'free', turn = 0;"
+        "UPDATE landing_slot SET state = 'open', turn = 1, opened_at = now() "
+        "WHERE slot = 0;"
+        "DROP TABLE IF EXISTS expected; DROP SEQUENCE IF EXISTS one;"
+        "CREATE SEQUENCE one");
+    db = join_server();
+    return 0;
+}
+
+/* A connection anew, once the server is done with what the old one said. */
+static void rejoin(void)
+{
+    pg_close(db);
+    until(CONNECTIONS, 0);
+    db = join_server();
 }
 
 /* What is in the view now is what has to be in it from now on, bit for bit and as often. */
@@ -107,7 +79,7 @@ static struct packer *packer(uint32_t memory_mb)
     return p;
 }
 
-static int step(struct packer *p, struct pg *db)
+static int step(struct packer *p)
 {
     int slot = -2;
     assert_int_equal(packer_step(p, db, &slot), ERR_OK);
@@ -140,12 +112,11 @@ static void fill_and_close(void)
 static void a_closed_table_is_packed_and_cleaned(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
     struct packer *p = packer(64);
     int64_t packed = metric_get(metrics, M_PACKED_SAMPLES);
-    assert_int_equal(step(p, db), -1); /* what is open is left alone */
+    assert_int_equal(step(p), -1); /* what is open is left alone */
     fill_and_close();
-    assert_int_equal(step(p, db), 0);
+    assert_int_equal(step(p), 0);
     as_expected();
     assert_int_equal(ask("SELECT count(*) FROM landed"), 0);
     assert_int_equal(ask("SELECT sum(n) FROM piece"), 10102);
@@ -154,65 +125,57 @@ static void a_closed_table_is_packed_and_cleaned(void **state)
                          "date_trunc('hour', stop, 'UTC')"),
                      0);
     assert_int_equal(metric_get(metrics, M_PACKED_SAMPLES) - packed, 10102);
-    assert_int_equal(step(p, db), -1);
+    assert_int_equal(step(p), -1);
     assert_int_equal(ask("SELECT landing_clean()"), 0); /* somebody may still read it */
     assert_int_equal(ask("SELECT landing_clean('0 s')"), 1);
     assert_int_equal(ask("SELECT count(*) FROM landing_0"), 0);
     as_expected();
     packer_free(p);
-    pg_close(db);
 }
 
 static void a_table_larger_than_the_memory_is_packed_in_parts(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
     struct packer *p = packer(1); /* about 20,000 rows at a time */
     sql("INSERT INTO landing_0 (series_id, ts, value, quality) SELECT i % 3 + 1, now() - i * "
         "interval '1 ms', i, 0 FROM generate_series(1, 110000) i");
     sql("SELECT landing_rotate()");
     expect_this();
-    assert_int_equal(step(p, db), 0);
+    assert_int_equal(step(p), 0);
     as_expected();
     assert_true(ask("SELECT max(n) FROM piece") < 10000);
     packer_free(p);
-    pg_close(db);
 }
 
 static void tables_are_packed_in_the_order_they_were_opened(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
     struct packer *p = packer(64);
     sql("UPDATE landing_slot SET state = 'closed', turn = 9 WHERE slot = 1;"
         "UPDATE landing_slot SET state = 'closed', turn = 3 WHERE slot = 6");
-    assert_int_equal(step(p, db), 6);
-    assert_int_equal(step(p, db), 1);
+    assert_int_equal(step(p), 6);
+    assert_int_equal(step(p), 1);
     packer_free(p);
-    pg_close(db);
 }
 
 static void a_piece_holds_no_more_than_it_may(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
     struct packer *p = packer(64);
     sql("INSERT INTO landing_0 (series_id, ts, value, quality) SELECT 5, date_trunc('hour', now()) "
         "- interval '1 h' + i * interval '10 ms', i, 0 FROM generate_series(0, 69999) i");
     sql("SELECT landing_rotate()");
     expect_this();
-    assert_int_equal(step(p, db), 0);
+    assert_int_equal(step(p), 0);
     as_expected();
     assert_int_equal(ask("SELECT max(n) FROM piece"), 32768);
     assert_int_equal(ask("SELECT count(*) FROM piece"), 3);
     packer_free(p);
-    pg_close(db);
 }
 
 static void what_is_too_old_is_left_out_and_counted(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
     struct packer *p = packer(64);
     int64_t old = metric_get(metrics, M_REFUSED_OLD), odd = metric_get(metrics, M_REFUSED_TIME);
     sql("INSERT INTO device (id, endpoint) VALUES (1, 'one');"
@@ -223,7 +186,7 @@ static void what_is_too_old_is_left_out_and_counted(void **state)
         "INSERT INTO landing_0 (series_id, ts, value, quality) VALUES (1, '-infinity', 1, 0), "
         "(1, 'infinity', 1, 0), (1, '2300-01-01', 1, 0), (1, '1969-12-31', 1, 0)");
     sql("SELECT landing_rotate()");
-    assert_int_equal(step(p, db), 0);
+    assert_int_equal(step(p), 0);
     /* standard 90 days, short 7, long 730; series 4 is unknown */
     assert_int_equal(ask("SELECT string_agg(n::text, '' ORDER BY s)::int FROM (SELECT series_id AS "
                          "s, count(*) AS n FROM samples GROUP BY 1) x"),
@@ -232,19 +195,17 @@ static void what_is_too_old_is_left_out_and_counted(void **state)
     assert_int_equal(metric_get(metrics, M_REFUSED_OLD) - old, 16 - 8);
     assert_int_equal(metric_get(metrics, M_REFUSED_TIME) - odd, 4);
     packer_free(p);
-    pg_close(db);
 }
 
 static void a_stop_ends_a_step_and_changes_nothing(void **state)
 {
     (void)state;
-    struct pg *db = join_server();
     struct packer *p = packer(64);
     int slot;
     fill_and_close();
     stopping = true;
     assert_int_equal(packer_step(p, db, &slot), ERR_CLOSED);
-    pg_close(db);
+    rejoin();
     as_expected();
     assert_int_equal(ask("SELECT count(*) FROM landing_slot WHERE state = 'closed'"), 1);
     packer_free(p);
@@ -253,7 +214,6 @@ static void a_stop_ends_a_step_and_changes_nothing(void **state)
 /* Tries to pack with a cut at statement `at`; true when there were not as many. */
 static bool pack_with_fault(int at, bool after)
 {
-    struct pg *db = join_server();
     struct packer *p = packer(1);
     int slot = -1;
     fault.after = after;
@@ -262,8 +222,8 @@ static bool pack_with_fault(int at, bool after)
     bool untouched = fault.left > 0;
     fault.left = 0;
     assert_int_equal(e, untouched ? ERR_OK : ERR_DB);
-    pg_close(db);
     packer_free(p);
+    rejoin();
     return untouched;
 }
 
@@ -294,7 +254,7 @@ static void a_cut_at_any_statement_leaves_each_sample_in_one_place(void **state)
 static void two_packers_pack_a_table_once(void **state)
 {
     (void)state;
-    struct pg *lock = join_server(), *db = join_server();
+    struct pg *lock = join_server();
     struct packer *p = packer(64);
     int slot;
     fill_and_close();
@@ -305,10 +265,9 @@ static void two_packers_pack_a_table_once(void **state)
     assert_int_equal(packer_step(p, db, &slot), ERR_DB); /* waits for the other one */
     assert_int_equal(pg_script(db, "ROLLBACK"), ERR_OK);
     assert_int_equal(pg_script(lock, "COMMIT"), ERR_OK);
-    assert_int_equal(step(p, db), -1);
+    assert_int_equal(step(p), -1);
     assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
     packer_free(p);
-    pg_close(db);
     pg_close(lock);
 }
 

@@ -1,40 +1,23 @@
 /* test_statement.c - every statement of the state lane, run twice, means the same as once. */
-#include "fixture/pg_fixture.h"
+#include "fixture/db.h"
 #include "store/apply.h"
-#include "store/migrate.h"
 #include "store/statement.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-static struct pg_fixture server;
-static struct pg *db;
 static struct metrics *metrics;
 
 static int start_server(void **state)
 {
-    int n;
-    struct pg *owner = NULL;
-    (void)state;
     metrics = metrics_new();
-    if (!metrics || !pg_fixture_make(&server) || pg_connect(server.owner, "test", &owner) ||
-        store_migrate(owner, server.migrations, &n))
-        return -1;
-    pg_close(owner);
-    return pg_connect(server.app, "test", &db) ? -1 : 0;
+    return metrics ? start_database(state) : -1;
 }
 
 static int remove_server(void **state)
 {
-    (void)state;
-    pg_close(db);
-    pg_fixture_remove(&server);
     metrics_free(metrics);
-    return 0;
+    return remove_database(state);
 }
 
 static int fresh(void **state)
@@ -80,13 +63,10 @@ static void run(enum store_stmt s, const char *const *texts)
 static void holds(const char *from_where)
 {
     char sql[600];
-    struct pg_result *r = NULL;
     snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", from_where);
-    if (pg_exec(db, sql, NULL, 0, &r))
-        fail_msg("%s", pg_error(db));
-    if (pg_i64(r, 0, 0) != 1)
-        fail_msg("%d rows in %s", (int)pg_i64(r, 0, 0), from_where);
-    pg_result_free(r);
+    int64_t n = ask_on(db, sql);
+    if (n != 1)
+        fail_msg("%d rows in %s", (int)n, from_where);
 }
 
 #define MS    "1700000000000"

@@ -1,46 +1,20 @@
 /* test_writer.c - nothing that was accepted is lost or stored twice, whatever PostgreSQL does. */
-#include "fixture/pg_fixture.h"
-#include "fixture/process.h"
+#include "fixture/ask.h"
 #include "store/landing.h"
-#include "store/migrate.h"
 #include "store/writer.h"
 
 #include <inttypes.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-static struct pg_fixture server;
 static struct metrics *metrics;
 static int64_t slot_rows, slot_s;
 static char data_dir[64];
 
 /* ---- helpers ---- */
-
-static int start_server(void **state)
-{
-    int n;
-    struct pg *db = NULL;
-    (void)state;
-    if (!pg_fixture_make(&server) || pg_connect(server.owner, "test", &db) ||
-        store_migrate(db, server.migrations, &n))
-        return -1;
-    pg_close(db);
-    return 0;
-}
-
-static int remove_server(void **state)
-{
-    (void)state;
-    pg_fixture_remove(&server);
-    return 0;
-}
 
 static int fresh(void **state)
 {
@@ -88,30 +62,6 @@ static struct writer *start(void)
     return start_with(data_dir, 256);
 }
 
-static int64_t ask(const char *sql)
-{
-    struct pg *db = NULL;
-    struct pg_result *r = NULL;
-    assert_int_equal(pg_connect(server.owner, "test", &db), ERR_OK);
-    if (pg_exec(db, sql, NULL, 0, &r))
-        fail_msg("%s", pg_error(db));
-    int64_t n = pg_i64(r, 0, 0);
-    pg_result_free(r);
-    pg_close(db);
-    return n;
-}
-
-static bool until_equal(const char *sql, int64_t want, int seconds)
-{
-    for (int i = 0; i < seconds * 20; i++) {
-        if (ask(sql) == want)
-            return true;
-        process_sleep_ms(50);
-    }
-    fprintf(stderr, "%s: %" PRId64 ", not %" PRId64 "\n", sql, ask(sql), want);
-    return false;
-}
-
 /* Completions are counted, and remember the last result. */
 struct tally {
     _Atomic int done, failed;
@@ -129,9 +79,29 @@ static void count_done(void *ctx, enum err result)
 
 static void wait_done(struct tally *t, int n)
 {
-    for (int i = 0; i < 3000 && t->done < n; i++)
+    for (int i = 0; i < 12000 && t->done < n; i++)
         process_sleep_ms(5);
     assert_int_equal(t->done, n);
+}
+
+/* Waits until so many samples are in the spool; 0: and nothing else. */
+static void wait_spooled(struct writer *w, uint64_t rows)
+{
+    struct writer_state s = {0};
+    for (int i = 0; i < 12000; i++) {
+        writer_get_state(w, &s);
+        if (s.spooled_rows == rows && (rows || !s.spooled_bytes))
+            return;
+        process_sleep_ms(5);
+    }
+    fail_msg("%" PRIu64 " rows in the spool, not %" PRIu64, s.spooled_rows, rows);
+}
+
+static void wait_zero(enum metric m)
+{
+    for (int i = 0; i < 12000 && metric_get(metrics, m); i++)
+        process_sleep_ms(5);
+    assert_int_equal(metric_get(metrics, m), 0);
 }
 
 #define P(text) str_of(text)
@@ -189,7 +159,7 @@ static void statements_and_samples_arrive(void **state)
     assert_int_equal(t.failed, 0);
     assert_int_equal(ask("SELECT count(*) FROM device WHERE status = 'online'"), 1);
     assert_int_equal(put_samples(w, 0, 10000), ERR_OK);
-    assert_true(until_equal(COUNT, 10000, 5));
+    until(COUNT, 10000);
     assert_int_equal(ask("SELECT count(*) FROM samples WHERE series_id = value::int % 7 + 1 AND "
                          "ts = at_ms(1700000000000 + value::bigint) AND quality = 0"),
                      10000);
@@ -284,18 +254,16 @@ static void a_kill_in_the_middle_loses_and_doubles_nothing(void **state)
     assert_false(s.up);
     assert_true(s.spooled_rows > 0);
     assert_true(pg_fixture_start(&server));
-    assert_true(until_equal(COUNT, N, 20));
+    until(COUNT, N);
     assert_int_equal(ask(DISTINCT), N);
-    assert_int_equal(ask("SELECT count(*) FROM device WHERE endpoint LIKE 'dev-%'"), N / STEP);
-    process_sleep_ms(200);
+    until("SELECT count(*) FROM device WHERE endpoint LIKE 'dev-%'", N / STEP);
+    wait_spooled(w, 0);
+    wait_zero(M_SPOOL_BYTES);
     writer_get_state(w, &s);
     assert_true(s.up);
-    assert_int_equal(s.spooled_bytes, 0);
-    assert_int_equal(s.spooled_rows, 0);
-    assert_int_equal(metric_get(metrics, M_SPOOL_BYTES), 0);
     /* and it goes on directly */
     assert_int_equal(put_samples(w, N, 10), ERR_OK);
-    assert_true(until_equal(COUNT, N + 10, 5));
+    until(COUNT, N + 10);
     writer_stop(w);
 }
 
@@ -303,6 +271,7 @@ static void a_server_that_hangs_does_not_hold_up_the_spool(void **state)
 {
     (void)state;
     struct tally t = {0};
+    struct writer_state s;
     struct writer *w = start();
     assert_int_equal(put_device(w, 1, "before", &t), ERR_OK);
     wait_done(&t, 1);
@@ -311,13 +280,13 @@ static void a_server_that_hangs_does_not_hold_up_the_spool(void **state)
     assert_int_equal(put_samples(w, 0, 1000), ERR_OK);
     wait_done(&t, 2);
     assert_int_equal(t.failed, 0);
+    writer_get_state(w, &s);
+    assert_false(s.up); /* from now on it is known to be away, and asked no more */
     assert_int_equal(put_device(w, 3, "later", &t), ERR_OK);
-    for (int i = 0; i < 100 && t.done < 3; i++)
-        process_sleep_ms(5);
-    assert_int_equal(t.done, 3); /* within half a second: it is known to be away */
+    wait_done(&t, 3);
     pg_fixture_signal(&server, SIGCONT);
-    assert_true(until_equal(COUNT, 1000, 20));
-    assert_true(until_equal("SELECT count(*) FROM device", 3, 20));
+    until(COUNT, 1000);
+    until("SELECT count(*) FROM device", 3);
     writer_stop(w);
 }
 
@@ -487,7 +456,7 @@ static void a_torn_tail_is_cut_off_and_the_rest_is_kept(void **state)
     assert_int_equal(put_device(w, 1, "dev-1", &t), ERR_OK);
     wait_done(&t, 1);
     assert_int_equal(put_samples(w, 0, 100), ERR_OK);
-    process_sleep_ms(400);
+    wait_spooled(w, 100);
     assert_int_equal(put_device(w, 2, "dev-2", &t), ERR_OK);
     wait_done(&t, 2);
     writer_stop(w);
@@ -517,7 +486,7 @@ static void a_full_spool_refuses_samples_first_and_says_so(void **state)
     }
     assert_int_equal(e, ERR_FULL);
     struct writer_state ws = {0};
-    for (int i = 0; i < 600 && !ws.full; i++) { /* the writer's thread finds out */
+    for (int i = 0; i < 12000 && !ws.full; i++) { /* the writer's thread finds out */
         writer_get_state(w, &ws);
         process_sleep_ms(5);
     }
@@ -538,7 +507,7 @@ static void a_full_spool_refuses_samples_first_and_says_so(void **state)
     free(large);
     assert_int_equal(e, ERR_FULL);
     assert_true(pg_fixture_start(&server));
-    assert_true(until_equal(COUNT, accepted, 60)); /* what was accepted is not lost */
+    until(COUNT, accepted); /* what was accepted is not lost */
     assert_int_equal(ask(DISTINCT), accepted);
     assert_false(writer_is_pressed(w)); /* relieved long before the last row */
     assert_int_equal(put_device(w, 2, "dev-2", &t), ERR_OK);
@@ -605,7 +574,7 @@ static void pressure_begins_at_the_high_water_and_ends_at_the_low_one(void **sta
     for (int i = 0; i < 600 && writer_is_pressed(w); i++)
         process_sleep_ms(50);
     assert_false(writer_is_pressed(w));
-    assert_true(until_equal(COUNT, batches, 10));
+    until(COUNT, batches);
     writer_stop(w);
 }
 
@@ -615,7 +584,7 @@ static void slow_postgresql_sends_samples_to_the_spool(void **state)
     struct writer *w = start();
     struct pg *lock = NULL;
     assert_int_equal(put_samples(w, 0, 1), ERR_OK);
-    assert_true(until_equal(COUNT, 1, 10));
+    until(COUNT, 1);
     assert_int_equal(pg_connect(server.owner, "test", &lock), ERR_OK);
     assert_int_equal(pg_script(lock, "BEGIN; LOCK TABLE ingest_batch"), ERR_OK);
     int n = 1;
@@ -625,7 +594,7 @@ static void slow_postgresql_sends_samples_to_the_spool(void **state)
     }
     assert_int_equal(pg_script(lock, "COMMIT"), ERR_OK);
     pg_close(lock);
-    assert_true(until_equal(COUNT, n, 20));
+    until(COUNT, n);
     assert_int_equal(ask(DISTINCT), n);
     assert_true(metric_get(metrics, M_SAMPLES_SPOOLED) > 0);
     assert_false(writer_is_pressed(w));
@@ -639,14 +608,14 @@ static void a_damaged_record_is_set_aside_and_the_rest_goes_on(void **state)
     struct tally t = {0};
     pg_fixture_kill(&server);
     struct writer *w = start();
-    for (int i = 1; i <= 3; i++) { /* three groups: dev-1, 100 samples and dev-2, dev-3 */
+    for (int i = 1; i <= 3; i++) { /* dev-1, 100 samples, dev-2, dev-3 */
         char name[16];
         snprintf(name, sizeof name, "dev-%d", i);
         assert_int_equal(put_device(w, i, name, &t), ERR_OK);
         wait_done(&t, i);
         if (i == 1) {
             assert_int_equal(put_samples(w, 0, 100), ERR_OK);
-            process_sleep_ms(400);
+            wait_spooled(w, 100);
         }
     }
     snprintf(spool, sizeof spool, "%s/spool", data_dir);
@@ -655,12 +624,12 @@ static void a_damaged_record_is_set_aside_and_the_rest_goes_on(void **state)
     fputs("#### damaged ####", f);
     fclose(f);
     assert_true(pg_fixture_start(&server));
-    assert_true(until_equal("SELECT count(*) FROM device", 3, 20));
-    assert_true(until_equal("SELECT count(*) FROM poisoned WHERE kind = 'spool'", 1, 5));
+    until("SELECT count(*) FROM device", 3);
+    until("SELECT count(*) FROM poisoned WHERE kind = 'spool'", 1);
     assert_int_equal(ask(COUNT), 0);
     assert_int_equal(metric_get(metrics, M_SPOOL_SET_ASIDE), 1);
     assert_int_equal(put_samples(w, 100, 10), ERR_OK); /* and life goes on */
-    assert_true(until_equal(COUNT, 10, 10));
+    until(COUNT, 10);
     writer_stop(w);
 }
 
@@ -696,7 +665,7 @@ static void without_a_spool_work_waits_in_memory(void **state)
     assert_int_equal(t.done, 0);
     assert_true(pg_fixture_start(&server));
     wait_done(&t, 1);
-    assert_true(until_equal(COUNT, 10000, 10));
+    until(COUNT, 10000);
     pg_fixture_kill(&server);
     assert_int_equal(put_device(w, 2, "dev-2", &t), ERR_OK);
     writer_stop(w); /* nowhere to put it: said, not silent */
@@ -712,7 +681,7 @@ static void full_landing_tables_are_closed_in_turn(void **state)
     struct writer *w = start();
     for (int i = 0; i < 12; i++) {
         assert_int_equal(put_samples(w, 1000 * i, 1000), ERR_OK);
-        assert_true(until_equal(COUNT, 1000 * (i + 1), 10));
+        until(COUNT, 1000 * (i + 1));
     }
     /* the ring is full: the last one goes on */
     assert_int_equal(ask("SELECT count(*) FROM landing_slot WHERE state = 'closed'"), 7);
@@ -725,12 +694,12 @@ static void full_landing_tables_are_closed_in_turn(void **state)
                                         "now() - interval '1 hour' WHERE slot IN (2, 3)"));
     assert_int_equal(ask(COUNT), 10000); /* what is packed is not read twice */
     assert_int_equal(ask("SELECT landing_clean()"), 2);
-    assert_true(until_equal("SELECT slot FROM landing_slot WHERE state = 'open'", 2, 10));
+    until("SELECT slot FROM landing_slot WHERE state = 'open'", 2);
     writer_stop(w);
     w = start(); /* a later process finds out how full the open one is */
     assert_int_equal(put_samples(w, 12000, 500), ERR_OK);
     assert_int_equal(put_samples(w, 12500, 500), ERR_OK);
-    assert_true(until_equal("SELECT slot FROM landing_slot WHERE state = 'open'", 3, 10));
+    until("SELECT slot FROM landing_slot WHERE state = 'open'", 3);
     writer_stop(w);
     assert_int_equal(ask(COUNT), 11000);
 }
@@ -743,11 +712,11 @@ static void an_old_landing_table_is_closed_if_it_has_rows(void **state)
     process_sleep_ms(1200);
     assert_int_equal(ask("SELECT slot FROM landing_slot WHERE state = 'open'"), 0);
     assert_int_equal(put_samples(w, 0, 10), ERR_OK);
-    assert_true(until_equal("SELECT slot FROM landing_slot WHERE state = 'open'", 1, 10));
+    until("SELECT slot FROM landing_slot WHERE state = 'open'", 1);
     process_sleep_ms(1200);
     assert_int_equal(ask("SELECT slot FROM landing_slot WHERE state = 'open'"), 1);
     assert_int_equal(put_samples(w, 10, 10), ERR_OK);
-    assert_true(until_equal("SELECT slot FROM landing_slot WHERE state = 'open'", 2, 10));
+    until("SELECT slot FROM landing_slot WHERE state = 'open'", 2);
     writer_stop(w);
     assert_int_equal(ask(COUNT), 20);
 }
@@ -757,7 +726,7 @@ static void samples_go_to_the_table_that_is_open_whoever_opened_it(void **state)
     (void)state;
     struct writer *w = start();
     assert_int_equal(put_samples(w, 0, 10), ERR_OK);
-    assert_true(until_equal(COUNT, 10, 5));
+    until(COUNT, 10);
     struct pg *other = NULL;
     assert_int_equal(pg_connect(server.app, "test", &other), ERR_OK);
     assert_int_equal(pg_script(other, "BEGIN; SELECT landing_rotate()"), ERR_OK);
@@ -765,10 +734,10 @@ static void samples_go_to_the_table_that_is_open_whoever_opened_it(void **state)
     process_sleep_ms(400);
     assert_int_equal(ask(COUNT), 10);
     assert_int_equal(pg_script(other, "COMMIT"), ERR_OK);
-    assert_true(until_equal("SELECT count(*) FROM landing_1", 10, 5));
+    until("SELECT count(*) FROM landing_1", 10);
     assert_int_equal(pg_script(other, "SELECT landing_rotate()"), ERR_OK);
     assert_int_equal(put_samples(w, 20, 10), ERR_OK);
-    assert_true(until_equal("SELECT count(*) FROM landing_2", 10, 5));
+    until("SELECT count(*) FROM landing_2", 10);
     pg_close(other);
     writer_stop(w);
     assert_int_equal(ask("SELECT count(*) FROM landing_0"), 10);
@@ -815,5 +784,5 @@ int main(void)
         T(samples_go_to_the_table_that_is_open_whoever_opened_it),
         T(two_processes_cannot_share_a_spool),
     };
-    return cmocka_run_group_tests(tests, start_server, remove_server);
+    return cmocka_run_group_tests(tests, start_database, remove_database);
 }
