@@ -371,13 +371,17 @@ enum err engine_note(struct engine *e, struct str endpoint, const char *words, u
 void engine_get_health(struct engine *e, struct engine_health *out)
 {
     struct writer_state w;
-    size_t waiting = 0;
     writer_get_state(e->writer, &w);
     *out = (struct engine_health){.sparkplug_up = mqtt_is_up(e->sp),
                                   .lwm2m_up = mqtt_is_up(e->lw),
                                   .database_up = w.up,
                                   .telemetry_paused = atomic_load(&e->paused),
                                   .telemetry_refused = atomic_load(&e->shedding)};
+}
+
+void engine_measure(struct engine *e)
+{
+    size_t waiting = 0;
     for (unsigned i = 0; i < e->n_shards; i++)
         waiting += mailbox_depth(e->shards[i].box);
     metric_set(e->metrics, M_Q_SHARD, (int64_t)waiting);

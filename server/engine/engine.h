@@ -100,6 +100,10 @@ struct engine_health {
     bool telemetry_refused; /* they are read, and samples that do not fit are refused */
 };
 void engine_get_health(struct engine *e, struct engine_health *out);
+
+/* Sets the gauges nobody keeps up to date while they are not looked at: the shards' mailboxes.
+ * From any thread. */
+void engine_measure(struct engine *e);
 const struct lw_model *engine_model(const struct engine *e);
 
 /* ---- commands ---- */

@@ -46,13 +46,20 @@ void res_readyz(struct request *r)
     json_close(j);
 }
 
+static void expose(struct request *r)
+{
+    reply_empty(r, 200);
+    r->type = "text/plain; version=0.0.4; charset=utf-8";
+    metrics_expose(r->http->parts.metrics, &r->out);
+}
+
 void res_waiting(struct request *r, const char *word)
 {
     bool standby = !strcmp(word, "standby");
     if (str_is(r->path, "/healthz")) {
         res_healthz(r);
     } else if (str_is(r->path, "/metrics") && server_on_metrics_port(r)) {
-        res_metrics(r);
+        expose(r); /* there is no engine yet */
     } else {
         reply_header(r, "Retry-After", "2");
         struct json_out *j = reply_problem_open(
@@ -67,9 +74,8 @@ void res_waiting(struct request *r, const char *word)
 
 void res_metrics(struct request *r)
 {
-    reply_empty(r, 200);
-    r->type = "text/plain; version=0.0.4; charset=utf-8";
-    metrics_expose(r->http->parts.metrics, &r->out);
+    engine_measure(r->http->parts.engine);
+    expose(r);
 }
 
 void res_openapi(struct request *r)

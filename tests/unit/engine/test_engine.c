@@ -893,6 +893,9 @@ static void without_room_telemetry_waits_unread_and_everything_else_goes_on(void
     assert_int_equal(metric_get(f->metrics, M_Q_PARKED), 0);
     assert_int_equal(metric_get(f->metrics, M_TELEMETRY_PAUSED), 0);
     assert_int_equal(metric_get(f->metrics, M_TELEMETRY_PAUSES), 1);
+    metric_set(f->metrics, M_Q_SHARD, 2); /* what a look at a busy moment left */
+    WORLD_UNTIL((engine_measure(f->engine), metric_get(f->metrics, M_Q_SHARD)) == 0);
+    assert_int_equal(metric_get(f->metrics, M_Q_SHARD), 0);
     assert_int_equal(metric_get(f->metrics, M_SAMPLES_REFUSED), 0);
 }
 

@@ -13,6 +13,7 @@
 #include "store/q_credential.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -28,6 +29,7 @@ static struct {
     struct lw_model *model;
     bool db_down;
     struct engine_health health;
+    atomic_int measured;
     char admin_hash[CRYPTO_PASSWORD_TEXT];
     struct fake_session sessions[16];
     size_t n_sessions;
@@ -63,6 +65,12 @@ void engine_get_health(struct engine *e, struct engine_health *out)
 {
     (void)e;
     *out = world.health;
+}
+
+void engine_measure(struct engine *e)
+{
+    (void)e;
+    world.measured++;
 }
 
 static char *copy(const char *s)

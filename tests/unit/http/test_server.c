@@ -981,10 +981,12 @@ static void files_come_compressed_cached_and_only_from_their_folder(void **state
 static void the_metrics_listener_has_numbers_and_nothing_else(void **state)
 {
     struct server *s = *state;
+    int before = world.measured;
     assert_true(s->metrics_port > 0);
     assert_int_equal(client_status(client_ask(s->metrics_port, "GET /metrics" API, "", s->answer)),
                      200);
     assert_true(said(s, "lwm2m_active_devices"));
+    assert_int_equal(world.measured, before + 1); /* what is only counted when asked for */
     assert_int_equal(
         client_status(client_ask(s->metrics_port, "GET /api/v1/fleet" API ADMIN, "", s->answer)),
         404);
