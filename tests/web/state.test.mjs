@@ -324,6 +324,18 @@ test('several series share one time axis without inventing values', () => {
   assert.deepEqual(b, [undefined, 5, undefined]);
 });
 
+test('a gap of one series stays one, whatever others have in it', () => {
+  const null_at = (t) => [t, null, null, null, 0];
+  const [x, low, high, avg, , , other] = m.align([
+    [[1000, 1, 3, 2], null_at(1001), [4000, 4, 6, 5]],
+    [[2000, 0, 9, 5], [3000, 1, 8, 4], [4000, 1, 8, 4], null_at(4001)],
+  ]);
+  assert.deepEqual(x, [1, 1.001, 2, 3, 4, 4.001]);
+  assert.deepEqual(avg, [2, null, null, null, 5, undefined]);
+  assert.deepEqual([low, high], [[1, null, null, null, 4, undefined], [3, null, null, null, 6, undefined]]);
+  assert.deepEqual(other, [undefined, undefined, 5, 4, 4, null]);
+});
+
 test('the back-off doubles up to its ceiling', () => {
   assert.equal(m.live_backoff_next(500, 0.5), 1000);
   assert.equal(m.live_backoff_next(60_000, 0.5), 15_000);

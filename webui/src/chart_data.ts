@@ -76,7 +76,8 @@ export function points_gaps(points: Point[], span_ms: number): Point[] {
 }
 
 /** align joins several lists on one time axis (seconds, as uPlot wants): [x, min, max, avg, ...].
- *  undefined = no point of this series here (the line goes through); null = a real gap. */
+ *  undefined = no point of this series here (the line goes through); null = a real gap, which lasts
+ *  until the series' next point, however many times of other series lie in it. */
 export function align(lists: Point[][]): [number[], ...Column[]] {
   const times = [...new Set(lists.flatMap((l) => l.map((p) => p[0])))].sort((a, b) => a - b);
   const index = new Map(times.map((t, i) => [t, i]));
@@ -85,12 +86,14 @@ export function align(lists: Point[][]): [number[], ...Column[]] {
     const min: Column = new Array(times.length).fill(undefined);
     const max: Column = new Array(times.length).fill(undefined);
     const avg: Column = new Array(times.length).fill(undefined);
-    for (const p of list) {
+    list.forEach((p, k) => {
       const i = index.get(p[0])!;
-      min[i] = p[1];
-      max[i] = p[2];
-      avg[i] = p[3];
-    }
+      const next = list[k + 1];
+      const end = p[3] === null && next ? index.get(next[0])! : i + 1;
+      min.fill(p[1], i, end);
+      max.fill(p[2], i, end);
+      avg.fill(p[3], i, end);
+    });
     columns.push(min, max, avg);
   }
   return [times.map((t) => t / 1000), ...columns];

@@ -38,15 +38,19 @@ function pad_range(_: uPlot, min: number | null, max: number | null): [number, n
   return [min - span * 0.08, max + span * 0.08];
 }
 
-/** 24-hour labels; the day under the first label and at midnight. */
+const DAY_S = 86_400;
+
+/** 24-hour labels; the day under the first label and at midnight. Days apart: the day alone. */
 function time_labels(_: uPlot, ticks: number[], __: number, ___: number, step: number): string[] {
   let day = -1;
   return ticks.map((t) => {
     const d = new Date(t * 1000);
+    const date = date_time_text(t * 1000).slice(0, 10);
+    if (step >= DAY_S) return date;
     const clock = clock_text(t * 1000).slice(0, step < 60 ? 8 : 5);
     const turned = d.getDate() !== day;
     day = d.getDate();
-    return turned ? `${clock}\n${date_time_text(t * 1000).slice(0, 10)}` : clock;
+    return turned ? `${clock}\n${date}` : clock;
   });
 }
 
@@ -63,11 +67,12 @@ function options(
     ticks: { show: false },
   };
   const faded = (i: number) => `${series_color(i)}2e`;
+  const edge_color = (i: number) => `${series_color(i)}99`; // a peak of one sample is its edge
   return {
     width,
     height: HEIGHT,
     legend: { show: false },
-    cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+    cursor: { drag: { x: false, y: false }, points: { size: (_, i) => (i % 3 ? 0 : 6) } },
     hooks: { setCursor: [(u) => on_hover(u.cursor.idx ?? null)] },
     scales: {
       x: {
@@ -94,7 +99,7 @@ function options(
       {},
       ...drawn.flatMap((d, i) => {
         const scale = scale_of(d);
-        const edge = { scale, stroke: 'transparent', width: 0, points: { show: false } };
+        const edge = { scale, stroke: edge_color(i), width: 0.8, points: { show: false } };
         return [
           edge,
           edge,

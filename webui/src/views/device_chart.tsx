@@ -20,9 +20,10 @@ import { resource_name } from '../tree';
 import { IconClose } from '../ui/icons';
 import { Plot } from '../ui/plot';
 
+/** What is drawn under the cursor: [lowest, highest, mean] of each series. */
 interface Hover {
   at_ms: number;
-  values: (number | null)[];
+  values: ([number, number, number] | null)[];
 }
 
 function label_of(series: string): string {
@@ -37,7 +38,8 @@ function unit_of(d: { series: string; unit: string | null }): string {
 }
 
 function LegendItem({ d, index, hover }: { d: Drawn; index: number; hover: Hover | null }) {
-  const n = hover ? (hover.values[index] ?? null) : value_number(cell(d.series).value.value);
+  const at = hover?.values[index];
+  const n = hover ? (at?.[2] ?? null) : value_number(cell(d.series).value.value);
   return (
     <li class={`legend-item series-${(index % 6) + 1}`}>
       <i class="swatch" />
@@ -46,6 +48,11 @@ function LegendItem({ d, index, hover }: { d: Drawn; index: number; hover: Hover
       </span>
       <b>{n === null ? '–' : number_text(n)}</b>
       <span class="muted unit">{unit_of(d)}</span>
+      {at && at[0] < at[1] && (
+        <span class="muted">
+          {number_text(at[0])} to {number_text(at[1])}
+        </span>
+      )}
       {d.loading && <span class="muted">loading</span>}
       <button
         type="button"
@@ -73,12 +80,13 @@ function Choices({ name, of }: { name: string; of: Choice[] }) {
 function hover_of(i: number | null, data: uPlot.AlignedData): Hover | null {
   const x = i === null ? undefined : data[0]?.[i];
   if (i === null || x === undefined) return null;
-  const values: (number | null)[] = [];
+  const values: Hover['values'] = [];
   for (let s = 3; s < data.length; s += 3) {
     // A series may have no point at this very time: take its nearest one before.
     let k = i;
     while (k > 0 && data[s]![k] === undefined) k--;
-    values.push(data[s]![k] ?? null);
+    const [min, max, avg] = [data[s - 2]![k], data[s - 1]![k], data[s]![k]];
+    values.push(avg == null ? null : [min ?? avg, max ?? avg, avg]);
   }
   return { at_ms: x * 1000, values };
 }
