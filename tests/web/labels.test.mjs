@@ -2,12 +2,12 @@
 // in pieces, what a row of the log says.
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { beforeEach, test } from 'node:test';
 import { compile } from './tools.mjs';
 
 const m = await compile(`
   export * from './labels'; export * from './audit'; export * from './route'; export * from './fleet';
-  export { tags_parse } from './store/labels';
   export * from './store/bulk'; export * from './store/fleet_labels'; export * from './store/groups';
   export * from './store/selection';
   export { fleet_order } from './store/fleet';
@@ -219,6 +219,20 @@ test('old and new become changes; what stayed is left out', () => {
   assert.ok(changes.every((c) => !c.fact));
   assert.deepEqual(m.audit_changes({ old: 'north', new: 'Nord' }), [{ what: '', old: 'north', new: 'Nord', fact: false }]);
   assert.deepEqual(m.audit_changes({ old: { devices: 3 } }), [{ what: 'devices', old: '3', new: null, fact: false }]);
+});
+
+test('every action the server writes down has words, and the filter offers no other', () => {
+  const root = new URL('../../', import.meta.url);
+  const read = (name) => fs.readFileSync(new URL(name, root), 'utf8');
+  const found = new Set(['command', 'suspended', 'active', 'retired', 'device_labels', 'history_drop']); // SQL, standing_word
+  const routes = [...read('server/http/route.c').matchAll(/ROLE_[A-Z]+,\s+"(\w+)"/g)];
+  assert.ok(routes.length > 20);
+  for (const [, action] of routes) found.add(action);
+  for (const name of fs.readdirSync(new URL('server/http', root)).filter((f) => f.endsWith('.c')))
+    for (const [, said] of read(`server/http/${name}`).matchAll(/\b(?:auth_audit|audit|audit_change|audit_refused|changed)\(r, ([^,;]*),/g))
+      for (const [, action] of said.matchAll(/"(\w+)"/g)) found.add(action);
+  for (const [, action] of read('server/admin.c').matchAll(/finish\(db, e, "(\w+)"/g)) found.add(action);
+  assert.deepEqual([...m.ACTIONS].sort(), [...found].sort());
 });
 
 test('what comes with an action and was not changed by it is a fact', () => {
