@@ -122,6 +122,20 @@ function query(values: Record<string, string | number | null | undefined>): stri
   return s ? `?${s}` : '';
 }
 
+/** Every item of a list that comes in pages. */
+export async function all_pages<T>(
+  read: (cursor: string | null) => Promise<Page<T>>,
+): Promise<T[]> {
+  const list: T[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Page<T> = await read(cursor);
+    list.push(...page.items);
+    cursor = page.next;
+  } while (cursor);
+  return list;
+}
+
 const device = (endpoint: string) => `/devices/${encodeURIComponent(endpoint)}`;
 const group = (name: string) => `/groups/${encodeURIComponent(name)}`;
 

@@ -3,9 +3,8 @@
 // here, when someone comes back to the tab, and at intervals that grow with what a reading costs.
 
 import { signal } from '@preact/signals';
-import { api } from '../api';
+import { all_pages, api } from '../api';
 import type { LabelMap } from '../labels';
-import type { Labels, Page } from '../types';
 import { error_of } from './ui';
 
 const EVERY_MS = 60_000;
@@ -27,16 +26,10 @@ let wait_ms = EVERY_MS;
 async function read(): Promise<void> {
   const mine = generation;
   const from = performance.now();
-  const map = new Map<string, Labels>();
   try {
-    for (let cursor: string | null = null; ;) {
-      const page: Page<Labels> = await api.labels_all(cursor);
-      for (const l of page.items) map.set(l.endpoint, l);
-      cursor = page.next;
-      if (!cursor) break;
-    }
+    const all = await all_pages(api.labels_all);
     if (mine !== generation) return;
-    fleet_labels.value = map;
+    fleet_labels.value = new Map(all.map((l) => [l.endpoint, l]));
     fleet_labels_known.value = true;
     fleet_labels_error.value = null;
   } catch (e) {

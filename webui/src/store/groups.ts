@@ -1,22 +1,14 @@
 // groups.ts - the static groups: read whole, since they are few beside the devices in them.
 
 import { signal } from '@preact/signals';
-import { api, ApiError } from '../api';
-import type { Group, Page } from '../types';
+import { all_pages, api, ApiError } from '../api';
+import type { Group } from '../types';
 import { attempt, error_of, toast } from './ui';
 
 export const groups = signal<Group[] | null>(null);
 export const groups_error = signal<string | null>(null);
 
-async function read_all(): Promise<Group[]> {
-  const list: Group[] = [];
-  for (let cursor: string | null = null; ;) {
-    const page: Page<Group> = await api.groups(cursor);
-    list.push(...page.items);
-    cursor = page.next;
-    if (!cursor) return list;
-  }
-}
+const read_all = () => all_pages(api.groups);
 
 export async function groups_read(): Promise<void> {
   try {
