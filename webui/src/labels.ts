@@ -19,12 +19,16 @@ export function tag_text(key: string, value: string): string {
   return value ? `${key}=${value}` : key;
 }
 
-/** "site=oslo" or "site:oslo" → "site:oslo"; "site" → "site"; null if that cannot be a tag. */
-export function tag_term(text: string): string | null {
+/** "site=oslo" or "site:oslo", or "site" for any value; null if that cannot be a tag. */
+export function tag_parse(text: string): { key: string; value: string | null } | null {
   const m = /^([^=:,]+)(?:[=:](.*))?$/.exec(text.trim());
-  if (!m) return null;
-  const [key, value] = [m[1]!.trim(), m[2]?.trim()];
-  return key ? (value === undefined ? key : `${key}:${value}`) : null;
+  const key = m?.[1]!.trim();
+  return key ? { key, value: m?.[2]?.trim() ?? null } : null;
+}
+
+export function tag_term(text: string): string | null {
+  const tag = tag_parse(text);
+  return tag && (tag.value === null ? tag.key : `${tag.key}:${tag.value}`);
 }
 
 export function term_text(term: string): string {
@@ -42,6 +46,26 @@ export function tags_wrong(tags: Record<string, string>): string | null {
   }
   return Object.keys(tags).length > NAMES_MAX ? `At most ${NAMES_MAX} tags at once` : null;
 }
+
+/** One "key=value" a line; throws with the first line that is none, or that the server would refuse. */
+export function tags_parse(text: string): Record<string, string> {
+  const list: [string, string][] = [];
+  for (const line of text.split('\n').map((l) => l.trim())) {
+    if (!line) continue;
+    const at = line.indexOf('=');
+    if (at < 1) throw new Error(`“${line}” is not key=value`);
+    list.push([line.slice(0, at).trim(), line.slice(at + 1).trim()]);
+  }
+  const tags = Object.fromEntries(list);
+  const why = tags_wrong(tags);
+  if (why) throw new Error(why);
+  return tags;
+}
+
+/** Names of groups: what the server takes. */
+export const GROUP_NAME = '[^\\/,]+';
+export const GROUP_MAX = 64;
+export const GROUP_WRONG = `At most ${GROUP_MAX} letters, no / and no comma`;
 
 /** A tag may be called "constructor". */
 const has_own = (o: object, key: string) => Object.prototype.hasOwnProperty.call(o, key);

@@ -44,15 +44,3 @@ export async function labels_save(
     return false;
   }
 }
-
-/** One "key=value" a line; throws with the first line that is none. */
-export function tags_parse(text: string): Record<string, string> {
-  const tags: [string, string][] = [];
-  for (const line of text.split('\n').map((l) => l.trim())) {
-    if (!line) continue;
-    const at = line.indexOf('=');
-    if (at < 1) throw new Error(`“${line}” is not key=value`);
-    tags.push([line.slice(0, at).trim(), line.slice(at + 1).trim()]);
-  }
-  return Object.fromEntries(tags);
-}

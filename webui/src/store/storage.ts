@@ -69,6 +69,6 @@ export const class_remove = (name: string) =>
   changed(`Class ${name} deleted`, () => api.class_remove(name));
 
 export const rule_add = (rule: RetentionRuleEdit) =>
-  changed('Rule added; it is for what is recorded from now on', () => api.rule_add(rule));
+  changed('Rule added; it is for what is packed from now on', () => api.rule_add(rule));
 
 export const rule_remove = (id: number) => changed('Rule deleted', () => api.rule_remove(id));

@@ -152,6 +152,18 @@ export function Problem({ text, code }: { text: string; code: string | null }) {
   );
 }
 
+/** What could not be read, and the button that tries again. */
+export function Unread({ why, onRetry }: { why: string; onRetry: () => void }) {
+  return (
+    <p class="problem" role="alert">
+      {why}{' '}
+      <button type="button" onClick={onRetry}>
+        Try again
+      </button>
+    </p>
+  );
+}
+
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
   return (
     <div class="fact">

@@ -53,6 +53,31 @@ export function Dialog({
   );
 }
 
+/** What ends a form in a dialog: give up, or send it. Children stand before both. */
+export function FormEnd({
+  verb,
+  busy = false,
+  onClose,
+  children,
+}: {
+  verb: ComponentChildren;
+  busy?: boolean;
+  onClose: () => void;
+  children?: ComponentChildren;
+}) {
+  return (
+    <footer>
+      {children}
+      <button type="button" onClick={onClose}>
+        Cancel
+      </button>
+      <button type="submit" class="primary" disabled={busy}>
+        {verb}
+      </button>
+    </footer>
+  );
+}
+
 export function Confirm({
   title,
   text,

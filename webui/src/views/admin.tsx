@@ -15,7 +15,7 @@ import {
 import { logout, may_admin, session } from '../store/session';
 import type { Role } from '../types';
 import { Act, Age, CodeLine, Fact, Quiet } from '../ui/bits';
-import { Confirm, Dialog } from '../ui/dialog';
+import { Confirm, Dialog, FormEnd } from '../ui/dialog';
 
 const ROLES: Role[] = ['viewer', 'operator', 'engineer', 'admin'];
 
@@ -89,12 +89,7 @@ function PasswordDialog({ username, onClose }: { username: string; onClose: () =
             onInput={(e) => set_password(e.currentTarget.value)}
           />
         </label>
-        <footer>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button class="primary">Change</button>
-        </footer>
+        <FormEnd verb="Change" onClose={onClose} />
       </form>
     </Dialog>
   );

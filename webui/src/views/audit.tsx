@@ -18,7 +18,7 @@ import {
 } from '../store/audit';
 import { may_admin } from '../store/session';
 import type { AuditEntry } from '../types';
-import { Act, Quiet } from '../ui/bits';
+import { Act, Quiet, Unread } from '../ui/bits';
 
 function set(change: Partial<AuditFilter>): void {
   go(audit_filter_href({ ...audit_filter.peek(), ...change }), true);
@@ -183,14 +183,7 @@ function Log() {
         </Act>
       </header>
       <Filter />
-      {audit_error.value && (
-        <p class="problem" role="alert">
-          {audit_error.value}{' '}
-          <button type="button" onClick={audit_read}>
-            Try again
-          </button>
-        </p>
-      )}
+      {audit_error.value && <Unread why={audit_error.value} onRetry={audit_read} />}
       <ol class="audit">
         {list.map((e) => (
           <Entry key={e.id} e={e} />

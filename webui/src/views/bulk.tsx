@@ -4,12 +4,15 @@
 import { useMemo, useState } from 'preact/hooks';
 import { count_text } from '../format';
 import {
+  GROUP_MAX,
+  GROUP_NAME,
+  GROUP_WRONG,
   labels_count,
   NAMES_MAX,
   outcome_text,
   outcomes_sorted,
   PIECE,
-  tags_wrong,
+  tags_parse,
   type BulkRun,
   type Counted,
   type LabelEdit,
@@ -19,11 +22,10 @@ import { bulk, bulk_resume, bulk_start, bulk_stop } from '../store/bulk';
 import { fleet_order } from '../store/fleet';
 import { fleet_labels } from '../store/fleet_labels';
 import { groups, groups_read } from '../store/groups';
-import { tags_parse } from '../store/labels';
 import { checked, checked_shown, select_only, select_shown } from '../store/selection';
 import { toast } from '../store/ui';
 import { Act } from '../ui/bits';
-import { Dialog } from '../ui/dialog';
+import { Dialog, FormEnd } from '../ui/dialog';
 import { Picked, Picker } from '../ui/labels';
 
 const OUTCOMES_MAX = 500;
@@ -76,8 +78,6 @@ function TakeAway({
 
 function edit_of(set: string, remove: string[], join: string[], leave: string[]): LabelEdit {
   const tags = tags_parse(set);
-  const why = tags_wrong(tags);
-  if (why) throw new Error(why);
   const edit: LabelEdit = {};
   if (Object.keys(tags).length) edit.set = tags;
   if (remove.length) edit.remove = remove;
@@ -99,8 +99,7 @@ function BulkForm({ endpoints, onClose }: { endpoints: string[]; onClose: () => 
   const have = useMemo(() => labels_count(endpoints.map((e) => map.get(e))), [endpoints, map]);
   const known = (groups.value ?? []).map((g) => ({ name: g.name, n: g.devices }));
   const add_group = (name: string) => {
-    if (/[/,]/.test(name) || name.length > 64)
-      return 'A name has at most 64 letters, no / and no comma';
+    if (name.length > GROUP_MAX || !RegExp(`^${GROUP_NAME}$`).test(name)) return GROUP_WRONG;
     if (join.length >= NAMES_MAX) return `At most ${NAMES_MAX} groups`;
     if (!join.includes(name)) set_join([...join, name]);
     return null;
@@ -150,14 +149,7 @@ function BulkForm({ endpoints, onClose }: { endpoints: string[]; onClose: () => 
           {wrong}
         </p>
       )}
-      <footer>
-        <button type="button" onClick={onClose}>
-          Cancel
-        </button>
-        <button type="submit" class="primary">
-          Apply to {devices_text(endpoints.length)}
-        </button>
-      </footer>
+      <FormEnd verb={`Apply to ${devices_text(endpoints.length)}`} onClose={onClose} />
     </form>
   );
 }

@@ -1,11 +1,11 @@
 // device_labels.tsx - tags and groups of one device: a quiet line, and a form for engineers.
 
 import { useEffect, useState } from 'preact/hooks';
-import { tag_text } from '../labels';
+import { tag_text, tags_parse } from '../labels';
 import { filter_href, FILTER_NONE } from '../route';
-import { labels, labels_open, labels_save, tags_parse } from '../store/labels';
+import { labels, labels_open, labels_save } from '../store/labels';
 import { may_engineer } from '../store/session';
-import { Dialog } from '../ui/dialog';
+import { Dialog, FormEnd } from '../ui/dialog';
 
 function Form({ endpoint, onClose }: { endpoint: string; onClose: () => void }) {
   const now = labels.peek();
@@ -49,14 +49,7 @@ function Form({ endpoint, onClose }: { endpoint: string; onClose: () => void }) 
           <input value={groups} onInput={(e) => set_groups(e.currentTarget.value)} />
         </label>
         {wrong && <p role="alert">{wrong}</p>}
-        <footer>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={busy}>
-            Save
-          </button>
-        </footer>
+        <FormEnd verb="Save" busy={busy} onClose={onClose} />
       </form>
     </Dialog>
   );

@@ -9,7 +9,7 @@ import type { Sort } from '../route';
 import { counts, fleet_size } from '../store/fleet';
 import { fleet_labels, fleet_labels_error, fleet_labels_read } from '../store/fleet_labels';
 import type { Status } from '../types';
-import { STATUS_WORD } from '../ui/bits';
+import { STATUS_WORD, Unread } from '../ui/bits';
 import { IconSearch, StatusIcon } from '../ui/icons';
 import { Picked, Picker, tag_pick } from '../ui/labels';
 import { computed } from '@preact/signals';
@@ -165,12 +165,10 @@ export function Tools({ pick }: { pick: boolean }) {
       </div>
       <Picks />
       {fleet_labels_error.value && (
-        <p class="problem" role="alert">
-          Tags and groups could not be read: {fleet_labels_error.value}{' '}
-          <button type="button" onClick={() => void fleet_labels_read()}>
-            Try again
-          </button>
-        </p>
+        <Unread
+          why={`Tags and groups could not be read: ${fleet_labels_error.value}`}
+          onRetry={() => void fleet_labels_read()}
+        />
       )}
     </>
   );

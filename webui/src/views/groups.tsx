@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { count_text } from '../format';
+import { GROUP_MAX, GROUP_NAME, GROUP_WRONG } from '../labels';
 import { filter_href, FILTER_NONE } from '../route';
 import {
   group_add,
@@ -14,11 +15,9 @@ import {
 } from '../store/groups';
 import { may_engineer } from '../store/session';
 import type { Group } from '../types';
-import { Act, Age, Find, Quiet } from '../ui/bits';
-import { Confirm, Dialog } from '../ui/dialog';
+import { Act, Age, Find, Quiet, Unread } from '../ui/bits';
+import { Confirm, Dialog, FormEnd } from '../ui/dialog';
 
-const NAME = '[^\\/,]+';
-const NAME_WORDS = 'At most 64 letters, no / and no comma';
 const FIND_FROM = 10;
 
 /** What is being done to a group, from the version that was read for it. */
@@ -43,9 +42,9 @@ function NameField({
       <input
         required
         value={value}
-        maxLength={64}
-        pattern={NAME}
-        title={NAME_WORDS}
+        maxLength={GROUP_MAX}
+        pattern={GROUP_NAME}
+        title={GROUP_WRONG}
         autocomplete="off"
         spellcheck={false}
         onInput={(e) => onName(e.currentTarget.value)}
@@ -80,12 +79,7 @@ function Rename({ doing, onClose }: { doing: Doing; onClose: () => void }) {
     <Dialog title={`Rename ${doing.group.name}`} note="Its devices stay in it." onClose={onClose}>
       <form onSubmit={(e) => void submit(e)}>
         <NameField label="Name" value={name} onName={set_name} />
-        <footer>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button class="primary">Rename</button>
-        </footer>
+        <FormEnd verb="Rename" onClose={onClose} />
       </form>
     </Dialog>
   );
@@ -150,12 +144,7 @@ export function GroupsPage() {
         <span class="muted">Sets of devices that people put together</span>
       </header>
       {groups_error.value && (
-        <p class="problem" role="alert">
-          {groups_error.value}{' '}
-          <button type="button" onClick={() => void groups_read()}>
-            Try again
-          </button>
-        </p>
+        <Unread why={groups_error.value} onRetry={() => void groups_read()} />
       )}
       {!list ? (
         !groups_error.value && <Quiet>Reading groups</Quiet>

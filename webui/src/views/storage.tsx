@@ -3,6 +3,7 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { count_text } from '../format';
+import { tag_parse } from '../labels';
 import { device_href } from '../route';
 import { may_admin } from '../store/session';
 import {
@@ -28,8 +29,8 @@ import {
   type StorageClass,
   type StorageReport,
 } from '../storage';
-import { Age, Fact, Quiet } from '../ui/bits';
-import { Confirm, Dialog } from '../ui/dialog';
+import { Act, Age, Fact, Quiet } from '../ui/bits';
+import { Confirm, Dialog, FormEnd } from '../ui/dialog';
 
 /** The overview's warning: only when the disk is full or will be within a week. */
 export function StorageNote() {
@@ -158,12 +159,7 @@ function ClassDialog({ of, onClose }: { of: StorageClass | null; onClose: () => 
         {field('Minutes, days', minute, set_minute)}
         {field('Hours, days', hour, set_hour)}
         {wrong && <p role="alert">{wrong}</p>}
-        <footer>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button class="primary">Save</button>
-        </footer>
+        <FormEnd verb="Save" onClose={onClose} />
       </form>
     </Dialog>
   );
@@ -178,9 +174,7 @@ function Classes({ list }: { list: StorageClass[] }) {
         <h2>Classes</h2>
         <span class="spring" />
         {may_admin.value && (
-          <button type="button" class="act" onClick={() => set_edit('new')}>
-            New class
-          </button>
+          <Act onPress={() => set_edit('new')}>New class</Act>
         )}
       </header>
       <div class="wide" tabIndex={0} role="region" aria-label="Classes of history">
@@ -218,23 +212,16 @@ function Classes({ list }: { list: StorageClass[] }) {
                 {may_admin.value && (
                   <td>
                     <div class="acts">
-                    <button
-                      type="button"
-                      class="act"
-                      aria-label={`Edit ${c.name}`}
-                      onClick={() => set_edit(c)}
-                    >
-                      Edit
-                    </button>
-                    <button
-                      type="button"
-                      class="act"
-                      aria-label={`Delete ${c.name}`}
-                      disabled={c.name === 'standard'}
-                      onClick={() => set_remove(c.name)}
-                    >
-                      Delete
-                    </button>
+                      <Act name={`Edit ${c.name}`} onPress={() => set_edit(c)}>
+                        Edit
+                      </Act>
+                      <Act
+                        name={`Delete ${c.name}`}
+                        may={c.name !== 'standard'}
+                        onPress={() => set_remove(c.name)}
+                      >
+                        Delete
+                      </Act>
                     </div>
                   </td>
                 )}
@@ -270,13 +257,12 @@ function RuleDialog({ classes, onClose }: { classes: string[]; onClose: () => vo
   const submit = async (e: Event) => {
     e.preventDefault();
     const of = (key: string) => want[key]?.trim() || null;
-    const tag = of('tag');
-    const at = tag ? tag.indexOf('=') : -1;
+    const tag = tag_parse(want['tag'] ?? '');
     const rule = {
       series: of('series'),
       endpoint: of('endpoint'),
-      tag: tag && at > 0 ? tag.slice(0, at) : tag,
-      value: tag && at > 0 ? tag.slice(at + 1) : null,
+      tag: tag?.key ?? of('tag'),
+      value: tag?.value ?? null,
       group: of('group'),
       class: name,
     };
@@ -285,7 +271,7 @@ function RuleDialog({ classes, onClose }: { classes: string[]; onClose: () => vo
   return (
     <Dialog
       title="New rule"
-      note="All that is filled in must match. What is stored already stays in its class."
+      note="All that is filled in must match. What is packed already stays in its class."
       onClose={onClose}
     >
       <form onSubmit={(e) => void submit(e)}>
@@ -309,12 +295,7 @@ function RuleDialog({ classes, onClose }: { classes: string[]; onClose: () => vo
             ))}
           </select>
         </label>
-        <footer>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button class="primary">Add rule</button>
-        </footer>
+        <FormEnd verb="Add rule" onClose={onClose} />
       </form>
     </Dialog>
   );
@@ -328,9 +309,7 @@ function Rules({ list, classes }: { list: RetentionRule[]; classes: string[] }) 
         <h2>Rules</h2>
         <span class="spring" />
         {may_admin.value && (
-          <button type="button" class="act" onClick={() => set_adding(true)}>
-            New rule
-          </button>
+          <Act onPress={() => set_adding(true)}>New rule</Act>
         )}
       </header>
       {list.length === 0 ? (
@@ -343,14 +322,12 @@ function Rules({ list, classes }: { list: RetentionRule[]; classes: string[] }) 
               <span class="tag">{r.class}</span>
               <span class="spring" />
               {may_admin.value && (
-                <button
-                  type="button"
-                  class="act"
-                  aria-label={`Delete the rule for ${rule_text(r)}`}
-                  onClick={() => void rule_remove(r.id)}
+                <Act
+                  name={`Delete the rule for ${rule_text(r)}`}
+                  onPress={() => void rule_remove(r.id)}
                 >
                   Delete
-                </button>
+                </Act>
               )}
             </li>
           ))}

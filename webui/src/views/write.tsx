@@ -25,7 +25,7 @@ import type {
   Value,
 } from '../types';
 import { CopyButton } from '../ui/bits';
-import { Dialog } from '../ui/dialog';
+import { Dialog, FormEnd } from '../ui/dialog';
 
 const HINT: Record<string, string> = {
   integer: 'Whole number',
@@ -139,7 +139,7 @@ function RequestDialog({
     <Dialog title={title} note={note} onClose={onClose}>
       <form onSubmit={submit} noValidate>
         {children}
-        <footer>
+        <FormEnd verb={verb} onClose={onClose}>
           {request && (
             <CopyButton
               text={command_curl(location.origin, endpoint, request)}
@@ -149,13 +149,7 @@ function RequestDialog({
             </CopyButton>
           )}
           <span class="spring" />
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary">
-            {verb}
-          </button>
-        </footer>
+        </FormEnd>
       </form>
     </Dialog>
   );
