@@ -311,6 +311,8 @@ static void change_standing(struct request *r, enum standing standing)
     if (e)
         return;
     audit(r, standing_word(standing), r->params[0], "why", why);
+    if (purge && standing == STANDING_RETIRED)
+        auth_audit(r, "device_forget", r->params[0], (struct str){0});
     answer_state(r, r->params[0], standing_word(standing));
 }
 

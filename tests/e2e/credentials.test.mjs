@@ -250,6 +250,9 @@ withStack('credentials', {}, (stack) => {
       assert.equal(await register(client, endpoint), '2.01');
       const answer = await stack.api('POST', `/devices/${endpoint}/retire`, { purge });
       assert.equal(answer.body.state, 'retired', answer.text);
+      const said = (await stack.api('GET', `/audit?target=${endpoint}`)).body.items.map((e) => e.action);
+      assert.equal(said.includes('retired'), true);
+      assert.equal(said.includes('device_forget'), purge, 'a history that is gone was audited');
       await until(() => !client.connected, 2000);
       await refusedWithin(stack, optionsOf(stack, bundle));
       assert.equal((await stack.api('GET', `/devices/${endpoint}`)).status, purge ? 404 : 200);
