@@ -1,22 +1,12 @@
 /* mqtt.c - see mqtt.h.
  *
- * A client of our own (codec/mqtt_packet: packets, stream: the socket) because of what libmosquitto
- * costs a host that reads a hundred thousand messages a second: one pselect() and three read()s for
- * each. Here one read() takes what is there, and when messages come fast the loop waits a moment
- * before it reads, so that one wake-up serves many of them (coalescing_note).  The broker sees a
- * plain client: QoS 0 and 1, no topic aliases.
- *
- * What waits to be sent.  Publishers append whole packets to `out` under `lock` and ring; the
- * session's thread swaps it with `sending` and writes without the lock.  QoS 1 messages beyond what
- * the broker will have under way (its receive maximum) stand in `held` until acknowledgements make
- * room.  Nothing survives a connection: the first thing a Sparkplug host says on a new one must be
- * its birth, and whoever needs more repeats it himself.
+ * A client of our own (codec/mqtt_packet: packets, stream: the socket, mqtt_out: what waits to be
+ * sent) because of what libmosquitto costs a host that reads a hundred thousand messages a second:
+ * one pselect() and three read()s for each. Here one read() takes what is there, and when messages
+ * come fast the loop waits a moment before it reads, so that one wake-up serves many of them
+ * (coalescing_note).  The broker sees a plain client: QoS 0 and 1, no topic aliases.
  *
  * A QoS 1 message is acknowledged once the handler has returned from it.
- *
- * greeting_note: other threads may publish as soon as we are connected, while the handler is still
- * at its first words.  Those must reach the broker first (a Sparkplug host's birth), so they go
- * straight to `sending`, which is written before `out`.
  *
  * coalescing_note: below COALESCE_FROM messages a second the loop reads at once.  Above, it lets
  * COALESCE_US pass between readable and read; a Unix socket holds about 280 small packets, so more
@@ -25,7 +15,6 @@
 
 #include <errno.h>
 #include <mosquitto.h>
-#include <openssl/crypto.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -38,28 +27,23 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "codec/mqtt_packet.h"
+#include "port/mqtt_hello.h"
+#include "port/mqtt_out.h"
 #include "port/stream.h"
 
-#define WAITING_MAX_BYTES    ((size_t)64 << 20)
-#define WAITING_MAX_MESSAGES 20000
-#define OUT_LIMIT            ((size_t)512 << 20)
-#define BACKOFF_MIN_MS       200
-#define BACKOFF_MAX_MS       5000
-#define CONNACK_MS           10000
-#define STABLE_MS            5000 /* a connection that lived this long resets the back-off */
-#define MISC_MS              1000
-#define RECEIVE_MAX          500
-#define TOPIC_MAX_BYTES      65535
-#define PAYLOAD_MAX_BYTES    ((size_t)256 << 20) /* MQTT's own limit */
-#define PACKET_MAX_BYTES     ((size_t)32 << 20)  /* what we take; brokers of ours take half of it */
-#define PASSWORD_MAX_BYTES   4096
-#define IN_BYTES             ((size_t)256 << 10) /* of the read buffer; grows for larger packets */
-#define ROUND_BYTES          ((size_t)1 << 20)   /* read before looking at anything else */
-#define KEEP_BYTES           ((size_t)1 << 20) /* an output buffer larger than this is given back */
-#define COALESCE_FROM        4000              /* messages a second */
-#define COALESCE_US          500
-#define RATE_WINDOW_US       20000
-#define HELD_MS              50 /* how soon reading goes on after it was paused */
+#define BACKOFF_MIN_MS    200
+#define BACKOFF_MAX_MS    5000
+#define CONNACK_MS        10000
+#define STABLE_MS         5000 /* a connection that lived this long resets the back-off */
+#define MISC_MS           1000
+#define TOPIC_MAX_BYTES   65535
+#define PAYLOAD_MAX_BYTES ((size_t)256 << 20) /* MQTT's own limit */
+#define IN_BYTES          ((size_t)256 << 10) /* of the read buffer; grows for larger packets */
+#define ROUND_BYTES       ((size_t)1 << 20)   /* read before looking at anything else */
+#define COALESCE_FROM     4000                /* messages a second */
+#define COALESCE_US       500
+#define RATE_WINDOW_US    20000
+#define HELD_MS           50 /* how soon reading goes on after it was paused */
 
 enum life { IDLE, CONNECTING, UP };
 
@@ -78,24 +62,12 @@ struct mqtt {
     struct stream *stream; /* NULL between connections */
     char *in;
     size_t in_n, in_cap;
-    struct buf sending;
-    size_t sent; /* of `sending` */
+    struct mqtt_out *out;
     uint64_t heard_ms, said_ms, pinged_ms, keepalive_ms;
     uint64_t window_us; /* start of the window that counts messages */
     unsigned window_messages;
     bool fast;
     bool holding, hung_up; /* reading is paused; meanwhile the other side ended the connection */
-
-    pthread_mutex_t lock;
-    struct buf out, held; /* held: length (4 bytes, host order) and packet, from held_at on */
-    size_t held_at;
-    unsigned quota;      /* QoS 1 messages we may still send */
-    uint32_t packet_max; /* the largest packet the broker takes */
-    bool greeting;       /* in connected(): `greeter` goes first, see greeting_note */
-    pthread_t greeter;
-    uint16_t next_id;
-    size_t waiting_bytes, waiting; /* QoS 1, not acknowledged yet */
-    uint32_t size_of[65536];       /* by message id: bytes + 1 of what waits */
 };
 
 void mqtt_lib_init(void)
@@ -124,67 +96,6 @@ static void clear_wake(const struct mqtt *m)
 
 /* ---- connecting ---- */
 
-static enum err read_password(const char *path, char out[PASSWORD_MAX_BYTES])
-{
-    FILE *f = fopen(path, "re");
-    if (!f) {
-        log_error("mqtt.password_file", KV("path", path), KV("reason", strerror(errno)));
-        return ERR_IO;
-    }
-    size_t n = fread(out, 1, PASSWORD_MAX_BYTES - 1, f);
-    bool broken = ferror(f);
-    fclose(f);
-    while (n && (out[n - 1] == '\n' || out[n - 1] == '\r'))
-        n--;
-    out[n] = '\0';
-    return broken ? ERR_IO : ERR_OK;
-}
-
-static struct str or_none(const char *s)
-{
-    return s && s[0] ? str_of(s) : str_make(NULL, 0);
-}
-
-/* Puts CONNECT, with the will the handler wants, into `sending`. */
-static enum err say_hello(struct mqtt *m)
-{
-    char password[PASSWORD_MAX_BYTES];
-    struct buf topic, payload;
-    struct mqtt_connect c = {.level = MQTT_5,
-                             .client_id = str_of(m->o.client_id),
-                             .username = or_none(m->o.username),
-                             .keep_alive_s = (uint16_t)m->o.keepalive_s,
-                             .receive_max = RECEIVE_MAX,
-                             .packet_max = PACKET_MAX_BYTES,
-                             .clean = m->o.clean_start,
-                             .session_expiry_s = m->o.clean_start ? 0 : m->o.session_expiry_s};
-    enum err e = ERR_OK;
-    bool has_password = c.username.p && or_none(m->o.password_file).p;
-    if (has_password)
-        e = read_password(m->o.password_file, password);
-    if (has_password && !e)
-        c.password = str_of(password);
-    buf_init(&topic, TOPIC_MAX_BYTES);
-    buf_init(&payload, 65535);
-    if (m->h.will)
-        m->h.will(m->h.ctx, &topic, &payload, &c.will_qos, &c.will_retain);
-    c.will_topic = buf_view(&topic);
-    c.will_payload = buf_view(&payload);
-    if (!e)
-        e = topic.err ? topic.err : payload.err;
-    if (!e && topic.n)
-        e = mqtt_topic_ok(c.will_topic);
-    if (!e) {
-        mqtt_put_connect(&m->sending, &c);
-        e = m->sending.err;
-    }
-    buf_fini(&topic);
-    buf_fini(&payload);
-    if (has_password)
-        OPENSSL_cleanse(password, sizeof password);
-    return e;
-}
-
 static void set_life(struct mqtt *m, enum life life)
 {
     m->life = life;
@@ -192,30 +103,13 @@ static void set_life(struct mqtt *m, enum life life)
     atomic_store(&m->up, life == UP);
 }
 
-static void empty(struct buf *b)
-{
-    size_t limit = b->limit;
-    if (b->cap > KEEP_BYTES) {
-        buf_fini(b);
-        buf_init(b, limit);
-    } else {
-        buf_reset(b);
-    }
-}
-
 /* hang_up closes the connection and forgets everything that waited on it. */
 static void hang_up(struct mqtt *m)
 {
-    pthread_mutex_lock(&m->lock);
-    empty(&m->out);
-    empty(&m->held);
-    m->held_at = m->waiting = m->waiting_bytes = 0;
-    memset(m->size_of, 0, sizeof m->size_of);
-    pthread_mutex_unlock(&m->lock);
+    mqtt_out_close(m->out);
     stream_close(m->stream);
     m->stream = NULL;
-    empty(&m->sending);
-    m->sent = m->in_n = 0;
+    m->in_n = 0;
     m->pinged_ms = 0;
     m->fast = m->holding = m->hung_up = false;
     m->window_messages = 0;
@@ -270,7 +164,7 @@ static void connect_now(struct mqtt *m)
         lose(m, why);
         return;
     }
-    e = say_hello(m);
+    e = mqtt_hello(&m->o, &m->h, mqtt_out_own(m->out));
     if (e)
         lose(m, err_word(e));
     m->heard_ms = m->said_ms = clock_mono_ms();
@@ -278,63 +172,26 @@ static void connect_now(struct mqtt *m)
 
 /* ---- sending ---- */
 
-/* With the lock held: moves what the broker has room for from `held` to `out`. */
-static void release_held(struct mqtt *m)
-{
-    while (m->quota && m->held_at < m->held.n) {
-        uint32_t n;
-        memcpy(&n, m->held.p + m->held_at, sizeof n);
-        buf_put(&m->out, m->held.p + m->held_at + sizeof n, n);
-        m->held_at += sizeof n + n;
-        m->quota--;
-    }
-    if (m->held_at == m->held.n) {
-        empty(&m->held);
-        m->held_at = 0;
-    } else if (m->held_at > KEEP_BYTES && m->held_at > m->held.n / 2) {
-        memmove(m->held.p, m->held.p + m->held_at, m->held.n - m->held_at);
-        m->held.n -= m->held_at;
-        m->held_at = 0;
-    }
-}
-
-/* Swaps the buffers when all of `sending` is out; false: nothing to send. */
-static bool more_to_send(struct mqtt *m)
-{
-    if (m->sent < m->sending.n)
-        return true;
-    empty(&m->sending);
-    m->sent = 0;
-    if (m->life != UP)
-        return false;
-    pthread_mutex_lock(&m->lock);
-    struct buf full = m->out;
-    m->out = m->sending;
-    m->sending = full;
-    pthread_mutex_unlock(&m->lock);
-    return m->sending.n > 0;
-}
-
 /* flush writes what goes at once; false: the connection is gone. */
 static bool flush(struct mqtt *m)
 {
-    while (more_to_send(m)) {
+    struct str bytes;
+    enum err e;
+    while (!(e = mqtt_out_next(m->out, &bytes)) && bytes.n) {
         size_t n = 0;
-        if (m->sending.err) {
-            lose(m, err_word(m->sending.err));
-            return false;
-        }
-        enum err e = stream_write(m->stream, m->sending.p + m->sent, m->sending.n - m->sent, &n);
+        e = stream_write(m->stream, bytes.p, bytes.n, &n);
         if (e == ERR_AGAIN)
             return true;
         if (e) {
             lose(m, "the connection broke while sending");
             return false;
         }
-        m->sent += n;
+        mqtt_out_wrote(m->out, n);
         m->said_ms = clock_mono_ms();
     }
-    return true;
+    if (e)
+        lose(m, err_word(e));
+    return !e;
 }
 
 /* ---- receiving ---- */
@@ -346,37 +203,14 @@ static void take_connack(struct mqtt *m, const struct mqtt_packet *p)
         return;
     }
     m->keepalive_ms = 1000 * (uint64_t)(p->keep_alive_s ? p->keep_alive_s : m->o.keepalive_s);
-    pthread_mutex_lock(&m->lock);
-    m->quota = p->receive_max < RECEIVE_MAX ? p->receive_max : RECEIVE_MAX;
-    m->packet_max = p->packet_max;
-    m->greeting = true;
-    m->greeter = pthread_self();
-    pthread_mutex_unlock(&m->lock);
+    mqtt_out_open(m->out, p->receive_max < MQTT_RECEIVE_MAX ? p->receive_max : MQTT_RECEIVE_MAX,
+                  p->packet_max);
     set_life(m, UP);
     log_info("mqtt.connected", KV("session", m->o.name), KV("host", m->o.host),
              KI("port", m->o.port), KI("session_present", p->session_present));
     if (m->h.connected)
         m->h.connected(m->h.ctx, m, p->session_present);
-    pthread_mutex_lock(&m->lock);
-    m->greeting = false;
-    pthread_mutex_unlock(&m->lock);
-}
-
-static void take_puback(struct mqtt *m, const struct mqtt_packet *p)
-{
-    pthread_mutex_lock(&m->lock);
-    uint32_t *size = &m->size_of[p->id];
-    bool known = *size > 0;
-    if (known) {
-        m->waiting_bytes -= *size - 1;
-        m->waiting--;
-        *size = 0;
-        m->quota++;
-        release_held(m);
-    }
-    pthread_mutex_unlock(&m->lock);
-    if (known && m->h.acked)
-        m->h.acked(m->h.ctx, m, p->id, p->reason);
+    mqtt_out_greeted(m->out);
 }
 
 static void take_publish(struct mqtt *m, const struct mqtt_publish *p)
@@ -390,7 +224,7 @@ static void take_publish(struct mqtt *m, const struct mqtt_publish *p)
     if (m->h.message)
         m->h.message(m->h.ctx, m, &msg);
     if (p->qos)
-        mqtt_put_puback(&m->sending, p->id);
+        mqtt_put_puback(mqtt_out_own(m->out), p->id);
 }
 
 static void take(struct mqtt *m, const struct mqtt_packet *p)
@@ -407,7 +241,8 @@ static void take(struct mqtt *m, const struct mqtt_packet *p)
         take_connack(m, p);
         break;
     case MQTT_PUBACK:
-        take_puback(m, p);
+        if (mqtt_out_acked(m->out, p->id) && m->h.acked)
+            m->h.acked(m->h.ctx, m, p->id, p->reason);
         break;
     case MQTT_SUBACK:
         if (p->reason >= 0x80)
@@ -442,7 +277,7 @@ static bool parse(struct mqtt *m)
     struct mqtt_packet p;
     enum err e = ERR_OK;
     while (at < m->in_n && !(e = mqtt_packet_read(str_make(m->in + at, m->in_n - at), MQTT_5,
-                                                  PACKET_MAX_BYTES, &p, &used))) {
+                                                  MQTT_PACKET_MAX, &p, &used))) {
         take(m, &p);
         if (m->life == IDLE)
             return false;
@@ -529,7 +364,7 @@ static bool keep_alive(struct mqtt *m, uint64_t now)
         return false;
     }
     if (!m->pinged_ms && (now - m->said_ms >= soon || now - m->heard_ms >= soon)) {
-        mqtt_put_empty(&m->sending, MQTT_PINGREQ);
+        mqtt_put_empty(mqtt_out_own(m->out), MQTT_PINGREQ);
         m->pinged_ms = now;
     }
     return true;
@@ -540,7 +375,7 @@ static bool wait_for_events(struct mqtt *m, uint64_t until_ms, bool more)
 {
     struct pollfd p[2] = {
         {.fd = m->wake, .events = POLLIN},
-        {.fd = stream_fd(m->stream), .events = stream_events(m->stream, m->sent < m->sending.n)},
+        {.fd = stream_fd(m->stream), .events = stream_events(m->stream, mqtt_out_begun(m->out))},
     };
     uint64_t now = clock_mono_ms();
     int wait = now >= until_ms ? 0 : (int)(until_ms - now);
@@ -608,29 +443,21 @@ static void pause_before_dialling(struct mqtt *m)
     }
 }
 
-static bool all_sent(struct mqtt *m)
-{
-    pthread_mutex_lock(&m->lock);
-    bool nothing = !m->waiting && !m->out.n;
-    pthread_mutex_unlock(&m->lock);
-    return nothing && m->sent == m->sending.n;
-}
-
 /* say_goodbye flushes what waits, then sends DISCONNECT, so that the broker forgets the will. */
 static void say_goodbye(struct mqtt *m)
 {
     bool more = false;
     uint64_t next_misc = 0;
     uint64_t until = atomic_load(&m->flush_until);
-    while (m->life == UP && !all_sent(m) && clock_mono_ms() < until) {
+    while (m->life == UP && !mqtt_out_done(m->out) && clock_mono_ms() < until) {
         next_misc = clock_mono_ms() + 20; /* look at the clock often */
         turn(m, &next_misc, &more);
     }
     if (m->life != UP)
         return;
-    mqtt_put_empty(&m->sending, MQTT_DISCONNECT);
+    mqtt_put_empty(mqtt_out_own(m->out), MQTT_DISCONNECT);
     until = clock_mono_ms() + 1000;
-    while (flush(m) && m->sent < m->sending.n && clock_mono_ms() < until) {
+    while (flush(m) && mqtt_out_begun(m->out) && clock_mono_ms() < until) {
         struct pollfd p = {.fd = stream_fd(m->stream), .events = POLLOUT};
         if (poll(&p, 1, 10) < 0)
             break;
@@ -661,46 +488,16 @@ static void run(void *arg)
 
 /* ---- the other threads ---- */
 
-/* All strings of the options, for copying and freeing them alike. */
-#define N_STRINGS 9
-static void strings_of(struct mqtt_options *o, const char **out[N_STRINGS])
-{
-    const char **all[N_STRINGS] = {&o->name,      &o->host,          &o->client_id,
-                                   &o->username,  &o->password_file, &o->ca_file,
-                                   &o->cert_file, &o->key_file,      NULL};
-    memcpy(out, all, sizeof all);
-}
-
 static void destroy(struct mqtt *m)
 {
-    const char **strings[N_STRINGS];
     if (!m)
         return;
-    strings_of(&m->o, strings);
-    for (size_t i = 0; strings[i]; i++)
-        free((char *)*strings[i]);
+    mqtt_options_fini(&m->o);
     if (m->wake >= 0)
         close(m->wake);
     free(m->in);
-    buf_fini(&m->sending);
-    buf_fini(&m->out);
-    buf_fini(&m->held);
-    pthread_mutex_destroy(&m->lock);
+    mqtt_out_free(m->out);
     free(m);
-}
-
-static enum err copy_options(struct mqtt *m, const struct mqtt_options *o)
-{
-    const char **strings[N_STRINGS];
-    enum err e = ERR_OK;
-    m->o = *o;
-    strings_of(&m->o, strings);
-    for (size_t i = 0; strings[i]; i++) {
-        *strings[i] = strdup(*strings[i] ? *strings[i] : "");
-        if (!*strings[i])
-            e = ERR_NOMEM;
-    }
-    return e;
 }
 
 enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, struct mqtt **out)
@@ -709,15 +506,13 @@ enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, 
     struct mqtt *m = calloc(1, sizeof *m);
     if (!m)
         return ERR_NOMEM;
-    pthread_mutex_init(&m->lock, NULL);
-    buf_init(&m->sending, OUT_LIMIT);
-    buf_init(&m->out, OUT_LIMIT);
-    buf_init(&m->held, OUT_LIMIT);
     m->h = *h;
     m->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    enum err e = copy_options(m, o);
+    enum err e = mqtt_options_copy(o, &m->o);
     if (!e && m->wake < 0)
         e = ERR_IO;
+    if (!e)
+        e = mqtt_out_new(&m->out);
     if (!e)
         e = make_room(m, 0);
     snprintf(name, sizeof name, "mqtt-%s", o->name);
@@ -752,95 +547,28 @@ void mqtt_stop(struct mqtt *m, uint32_t flush_ms)
     mqtt_free(m);
 }
 
-/* With the lock held: an id that no unacknowledged message has. */
-static uint16_t new_id(struct mqtt *m)
-{
-    do
-        m->next_id++;
-    while (!m->next_id || m->size_of[m->next_id]);
-    return m->next_id;
-}
-
-/* With the lock held: where a packet of this thread goes.  See greeting_note. */
-static struct buf *out_of(struct mqtt *m)
-{
-    return m->greeting && pthread_equal(m->greeter, pthread_self()) ? &m->sending : &m->out;
-}
-
 enum err mqtt_subscribe(struct mqtt *m, const char *filter, uint8_t qos, bool no_local)
 {
-    enum err e = ERR_BROKER;
     struct str f = str_of(filter);
     if (!f.n || f.n > TOPIC_MAX_BYTES)
         return ERR_INVALID;
-    pthread_mutex_lock(&m->lock);
-    if (atomic_load(&m->up)) {
-        struct buf *b = out_of(m);
-        mqtt_put_subscribe(b, MQTT_5, new_id(m), &f, 1, qos, no_local);
-        e = b->err;
-    }
-    pthread_mutex_unlock(&m->lock);
-    ring(m);
+    enum err e = mqtt_out_subscribe(m->out, f, qos, no_local);
+    if (!e)
+        ring(m);
     return e;
-}
-
-/* With the lock held: puts one packet where it waits. */
-static enum err enqueue(struct mqtt *m, struct mqtt_publish *p)
-{
-    bool hold = p->qos && (!m->quota || m->held.n > m->held_at);
-    struct buf *b = hold ? &m->held : out_of(m);
-    size_t from = b->n;
-    p->id = p->qos ? new_id(m) : 0;
-    if (hold)
-        buf_put(b, "\0\0\0\0", sizeof(uint32_t));
-    mqtt_put_publish(b, MQTT_5, p);
-    if (b->err) { /* what stood there before is whole */
-        enum err e = b->err;
-        b->n = from;
-        b->err = ERR_OK;
-        return e;
-    }
-    if (hold) {
-        uint32_t n = (uint32_t)(b->n - from - sizeof n);
-        memcpy(b->p + from, &n, sizeof n);
-    } else if (p->qos) {
-        m->quota--;
-    }
-    if (p->qos) {
-        m->size_of[p->id] = (uint32_t)(p->topic.n + p->payload.n) + 1;
-        m->waiting_bytes += p->topic.n + p->payload.n;
-        m->waiting++;
-    }
-    return ERR_OK;
 }
 
 enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint8_t qos,
                       bool retain, int *mid)
 {
     struct mqtt_publish p = {.topic = topic, .payload = payload, .qos = qos, .retain = retain};
-    enum err e = mqtt_topic_ok(topic);
-    size_t bytes = topic.n + payload.n;
-    bool was_empty = true;
+    bool first = false;
     if (payload.n > PAYLOAD_MAX_BYTES)
         return ERR_TOOBIG;
-    if (e)
-        return e;
-    pthread_mutex_lock(&m->lock);
-    if (!atomic_load(&m->up)) {
-        e = ERR_BROKER;
-    } else if (mqtt_publish_bytes(MQTT_5, &p) > m->packet_max) {
-        e = ERR_TOOBIG;
-    } else if (m->waiting >= WAITING_MAX_MESSAGES ||
-               (qos ? m->waiting_bytes : m->out.n) + bytes > WAITING_MAX_BYTES) {
-        e = ERR_FULL;
-    } else {
-        was_empty = !m->out.n;
-        e = enqueue(m, &p);
-        if (!e && mid)
-            *mid = p.id; /* before its acknowledgement can come */
-    }
-    pthread_mutex_unlock(&m->lock);
-    if (!e && was_empty)
+    enum err e = mqtt_topic_ok(topic);
+    if (!e)
+        e = mqtt_out_publish(m->out, &p, mid, &first);
+    if (!e && first)
         ring(m);
     return e;
 }
