@@ -62,6 +62,13 @@ static void publish(struct device *d, enum live_topic topic, enum live_part part
         live_publish(d->shard->live, topic, str_of(d->endpoint), part, f);
 }
 
+static void feed_values(struct device *d)
+{
+    struct live_frag *f = values_frag(d);
+    publish(d, LIVE_DEVICE, LIVE_VALUES, f);
+    live_frag_unref(f);
+}
+
 static void feed_device(struct device *d)
 {
     struct shard *s = d->shard;
@@ -77,14 +84,12 @@ static void feed_device(struct device *d)
     if (row_due)
         d->row_dirty = d->seen_dirty = false;
     if (d->live_values && wanted & (1u << LIVE_DEVICE)) {
-        struct live_frag *f = values_frag(d);
-        publish(d, LIVE_DEVICE, LIVE_VALUES, f);
-        live_frag_unref(f);
+        feed_values(d);
         if (d->newest_us)
             histogram_observe_us(s->engine->metrics, H_LIVE, clock_mono_us() - d->newest_us);
     }
     d->newest_us = 0;
-    d->live_values = false; /* marks stay while nobody looks: whoever comes gets more than is new */
+    d->live_values = false; /* marks stay while nobody looks: catch_up() wipes them */
 }
 
 void feed_tick(struct shard *s)
@@ -140,14 +145,28 @@ void feed_removed(struct device *d)
 
 /* ---- snapshots ---- */
 
-static bool concerns(const struct live_sub *sub, const struct device *d)
+/* The next device a subscription is about, or NULL; `it` starts at 0. */
+static struct device *next_device(struct shard *s, const struct live_sub *sub, size_t *it)
 {
+    struct device *d = NULL;
     if (!sub->n_endpoints)
-        return sub->topic == LIVE_FLEET;
-    for (size_t i = 0; i < sub->n_endpoints; i++)
-        if (str_is(sub->endpoints[i], d->endpoint))
-            return true;
-    return false;
+        return sub->topic == LIVE_FLEET ? map_next(&s->by_endpoint, it) : NULL;
+    while (!d && *it < sub->n_endpoints)
+        d = map_find(&s->by_endpoint, sub->endpoints[(*it)++]);
+    return d;
+}
+
+/* What changed until now is in the snapshot that follows: those who look already are told at
+ * once, and the newcomer does not get it again as news when the device speaks next. */
+static void catch_up(struct device *d)
+{
+    struct points_iter it = {0};
+    struct point p;
+    if (live_wanted(d->shard->live, str_of(d->endpoint)) & (1u << LIVE_DEVICE))
+        feed_values(d);
+    else
+        while (points_next(d, &it, &p))
+            *point_marks(&p) &= (uint8_t)~MARK_LIVE;
 }
 
 static void snapshot_rows(struct shard *s, struct ask *a)
@@ -157,9 +176,7 @@ static void snapshot_rows(struct shard *s, struct ask *a)
     size_t it = 0, rows = 0;
     unsigned shards = s->engine->n_shards;
     buf_init(&b, FRAG_MAX);
-    for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
-        if (!concerns(a->sub, d))
-            continue;
+    for (struct device *d; (d = next_device(s, a->sub, &it));) {
         if (b.n)
             buf_putc(&b, ',');
         json_out_init(&j, &b);
@@ -189,6 +206,10 @@ void feed_resnapshot(struct shard *s, struct ask *a)
 
 void feed_subscribe(struct shard *s, struct ask *a)
 {
+    size_t it = 0;
+    if (a->sub->topic == LIVE_DEVICE)
+        for (struct device *d; (d = next_device(s, a->sub, &it));)
+            catch_up(d);
     a->result = live_table_add(s->live, a->outbox, a->sub);
     if (!a->result)
         feed_resnapshot(s, a);

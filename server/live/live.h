@@ -52,7 +52,7 @@ void live_outbox_close(struct live_outbox *o);
 struct live_sub {
     char id[65];
     enum live_topic topic;
-    struct str *endpoints; /* owned; n 0 = all */
+    struct str *endpoints; /* owned, each name once; n 0 = all */
     size_t n_endpoints;
     uint64_t serial; /* unique among living subscriptions: which subscribe this is */
 };

@@ -61,6 +61,22 @@ static struct str *copy_endpoints(const struct str *from, size_t n)
     return to;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Sorts names and drops those that come twice; returns how many are left. */
+static size_t unique(struct str *v, size_t n)
+{
+    size_t kept = 0;
+    qsort(v, n, sizeof *v, by_name);
+    for (size_t i = 0; i < n; i++)
+        if (!kept || !str_eq(v[kept - 1], v[i]))
+            v[kept++] = v[i];
+    return kept;
+}
+
 struct live_sub *live_sub_new(struct str id, enum live_topic topic, const struct str *endpoints,
                               size_t n)
 {
@@ -77,7 +93,7 @@ struct live_sub *live_sub_new(struct str id, enum live_topic topic, const struct
         box->sub.endpoints = copy_endpoints(endpoints, n);
         if (!box->sub.endpoints)
             goto fail;
-        box->sub.n_endpoints = n;
+        box->sub.n_endpoints = unique(box->sub.endpoints, n);
     }
     return &box->sub;
 fail:

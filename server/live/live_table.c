@@ -76,9 +76,6 @@ static enum err bucket_join(struct live_table *t, struct str endpoint, struct en
             return ERR_NOMEM;
         }
     }
-    for (size_t i = 0; i < b->n; i++)
-        if (b->v[i] == e)
-            return ERR_OK; /* named twice */
     if (b->n == b->cap) {
         size_t cap = b->cap ? b->cap * 2 : 4;
         struct entry **v = realloc(b->v, cap * sizeof(struct entry *));

@@ -70,6 +70,26 @@ test('a device subscription brings its detail, its values and its events, and no
   await live.close();
 });
 
+test('what changed before a subscription is in its snapshot and does not come again as news', async () => {
+  const d = await device('live-quiet');
+  const first = await stack.live();
+  const detail = (await first.subscribe('d', 'device', { endpoints: ['live-quiet', 'live-quiet'] })).devices;
+  assert.equal(detail.length, 1, 'named twice, shown once');
+  assert.ok(detail[0].resources.some((r) => r.path === '/3/0/0' && r.value === 'Acme'));
+  const heard = first.next((m) => m.values?.length, 15000);
+  await d.temperature(21);
+  assert.deepEqual((await heard).values.map((v) => [v[1], v[3]]), [['lwm2m:/3303/0/5700', 21]]);
+
+  // Somebody else who comes takes no news away from the first.
+  const again = first.next((m) => m.values?.some((v) => v[3] === 22), 15000);
+  await d.temperature(22);
+  const second = await stack.live();
+  await second.subscribe('d', 'device', { endpoints: ['live-quiet'] });
+  await again;
+  await first.close();
+  await second.close();
+});
+
 test('commands and the timeline are followed fleet-wide', async () => {
   const d = await device('live-cmd');
   d.client.on('message', (topic) => {
