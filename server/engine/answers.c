@@ -1,4 +1,5 @@
 /* answers.c - what a shard answers to request threads. */
+#include "engine/command.h"
 #include "engine/engine_int.h"
 
 #include <stdlib.h>

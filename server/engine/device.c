@@ -1,4 +1,5 @@
 /* device.c - the device record: identity, both strands, evidence and verdict. */
+#include "engine/command.h"
 #include "engine/engine_int.h"
 
 #include "base/log.h"

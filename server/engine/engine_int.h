@@ -196,35 +196,7 @@ struct points_iter {
     struct spb_tag_iter tags;
 };
 
-/* ---- commands under way ---- */
-
-struct command {
-    struct list node; /* device->commands, oldest first */
-    struct device *device;
-    char id[37];
-    uint64_t request_id; /* unique in the shard: what the LwM2M client knows it by */
-    enum cmd_state state;
-    bool arming; /* its `sent` row is being written; publish when durable */
-    bool restored;
-    char *request;   /* JSON as posted */
-    char *by;        /* who asked */
-    char *subdevice; /* whom a metric-write is for; NULL the node */
-    enum cmd_op op;
-    uint32_t timeout_ms;
-    int64_t created_ms, sent_ms;
-    int64_t expires_ms;        /* UTC end of ttl while queued */
-    uint64_t deadline_mono_ms; /* sent: answer or echo due; UINT64_MAX none */
-    uint64_t sent_us;
-    char token[LW_TOKEN_MAX + 1];
-    /* the effect we wait to see */
-    bool expects;
-    struct lw_path expect_path;
-    struct lw_value expect_value;
-    uint32_t expect_series;
-    struct spb_value expect_metric;
-    char *expect_text;
-    char *result; /* JSON so far, NULL if none */
-};
+struct command; /* engine/command.h */
 
 /* ---- devices ---- */
 
@@ -497,7 +469,7 @@ void sp_strand_broker(struct shard *s, bool up, bool first);
 /* sp_strand_blind: the session ended, but what came before waits; nobody hears the nodes. */
 void sp_strand_blind(struct shard *s);
 
-/* commands.c */
+/* commands.c, command.c, command_answer.c: the commands of a device */
 void command_accept(struct shard *s, const struct letter_command *l);
 MUST_CHECK enum err command_restore(struct device *d, const struct load_command *c);
 void commands_flush(struct device *d); /* send what may be sent now */

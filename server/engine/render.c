@@ -1,5 +1,6 @@
 /* render.c - a device as JSON: the list row, the detail object, a command.  REST and live views
  * share it, so both always say the same. */
+#include "engine/command.h"
 #include "engine/engine_int.h"
 
 static void put_text(struct json_out *j, const char *key, const char *text)

@@ -5,6 +5,7 @@
  * LwM2M session: persistent, No Local; always read.
  * Messages of one wake-up travel together.  When a shard is full the session's thread waits, the
  * broker keeps the rest. */
+#include "engine/command.h"
 #include "engine/engine_int.h"
 
 #include "base/log.h"
