@@ -11,10 +11,7 @@
 #include <cmocka.h>
 
 #include "config/config.h"
-#include "fixture/pg_fixture.h"
-#include "fixture/process.h"
-#include "port/pg.h"
-#include "store/migrate.h"
+#include "fixture/ask.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +20,6 @@
 
 #define PATH 256
 
-static struct pg_fixture server;
-static struct pg *db;
 static char tls[PATH]; /* compose/make-certs was here */
 
 /* One test's own: folders for the broker's files, removed with it. */
@@ -35,31 +30,12 @@ struct place {
 
 static inline int start_server(void **state)
 {
-    int n;
-    struct pg *owner = NULL;
     char make_certs[PATH + 32];
-    (void)state;
-    if (!pg_fixture_make(&server) || pg_connect(server.owner, "test", &owner) ||
-        store_migrate(owner, server.migrations, &n) || pg_connect(server.app, "test", &db))
+    if (start_database(state))
         return -1;
-    pg_close(owner);
     snprintf(tls, sizeof tls, "%s/tls", server.dir);
     snprintf(make_certs, sizeof make_certs, "%s/../compose/make-certs", server.migrations);
     return process_run((const char *[]){make_certs, tls, NULL}, NULL, NULL);
-}
-
-static inline int stop_server(void **state)
-{
-    (void)state;
-    pg_close(db);
-    pg_fixture_remove(&server);
-    return 0;
-}
-
-static inline void sql(const char *text)
-{
-    if (!pg_fixture_sql(&server, text))
-        fail_msg("%s", text);
 }
 
 /* Options beside those of every test: pairs of flag and value, then NULL. */

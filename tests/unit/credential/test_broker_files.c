@@ -384,7 +384,7 @@ static pid_t start_namesake(const struct place *p)
     }
     char comm[64];
     snprintf(comm, sizeof comm, "/proc/%d/comm", pid);
-    for (int i = 0; i < 1000 && !has(comm, "mosquitto"); i++)
+    for (int i = 0; i < 6000 && !has(comm, "mosquitto"); i++)
         process_sleep_ms(5);
     snprintf(text, sizeof text, "%d\n", pid);
     put(in(p, "pid"), text);
@@ -450,5 +450,5 @@ int main(void)
         cmocka_unit_test(a_broker_gets_a_sighup),
         cmocka_unit_test(a_broker_of_another_user_is_out_of_reach),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, start_server, remove_database);
 }

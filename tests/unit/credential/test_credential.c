@@ -480,5 +480,5 @@ int main(void)
         cmocka_unit_test(a_warning_that_was_not_told_is_told_later_and_some_are_not_worth_telling),
         cmocka_unit_test(the_files_are_made_from_the_command_line_too),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, start_server, remove_database);
 }

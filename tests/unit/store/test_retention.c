@@ -1,53 +1,22 @@
 /* test_retention.c - classes, rules, drops and disk use in a real PostgreSQL, with the clock passed
  * in. History is made by SQL: rows of chunk and of its roll-ups, as packing leaves them. */
-#include "fixture/pg_fixture.h"
-#include "fixture/process.h"
-#include "store/migrate.h"
+#include "fixture/db.h"
+#include "fixture/text.h"
 #include "store/retention.h"
 #include "store/storage.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #define DAY_MS 86400000LL
 #define NOW_MS 1788220800000LL /* 2026-09-01, a Tuesday */
-
-static struct pg_fixture server;
-static struct pg *db;
-static struct arena arena;
-static struct buf text;
-
-static int start_server(void **state)
-{
-    int n;
-    struct pg *owner = NULL;
-    (void)state;
-    if (!pg_fixture_make(&server) || pg_connect(server.owner, "test", &owner) ||
-        store_migrate(owner, server.migrations, &n))
-        return -1;
-    pg_close(owner);
-    return pg_connect(server.app, "test", &db) ? -1 : 0;
-}
-
-static int remove_server(void **state)
-{
-    (void)state;
-    pg_close(db);
-    pg_fixture_remove(&server);
-    return 0;
-}
 
 /* Devices one and two since 2026-07-01 with the series 1, 2 and 3; no history, the classes of the
  * migration. */
 static int fresh(void **state)
 {
     (void)state;
-    arena_init(&arena, 65536, 1 << 26);
-    buf_init(&text, 1 << 24);
+    open_text();
     return pg_fixture_sql(
                &server,
                "DO $$ DECLARE p text; BEGIN "
@@ -69,14 +38,6 @@ static int fresh(void **state)
                : -1;
 }
 
-static int finish(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    buf_fini(&text);
-    return 0;
-}
-
 static void run(const char *sql)
 {
     assert_true(pg_fixture_sql(&server, sql));
@@ -84,19 +45,7 @@ static void run(const char *sql)
 
 static int64_t count(const char *sql)
 {
-    struct pg_result *r;
-    assert_int_equal(pg_exec(db, sql, NULL, 0, &r), ERR_OK);
-    int64_t n = pg_i64(r, 0, 0);
-    pg_result_free(r);
-    return n;
-}
-
-static struct json_out *out(void)
-{
-    static struct json_out j;
-    buf_reset(&text);
-    json_out_init(&j, &text);
-    return &j;
+    return ask_on(db, sql);
 }
 
 static void assert_has(const char *part)
@@ -654,7 +603,7 @@ static void the_sentence_is_in_words(void **state)
                         "are still added and not yet dropped again.");
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, fresh, finish)
+#define T(name) cmocka_unit_test_setup_teardown(name, fresh, close_text)
 
 int main(void)
 {
@@ -681,5 +630,5 @@ int main(void)
         T(the_report_has_it_all),
         T(the_sentence_is_in_words),
     };
-    return cmocka_run_group_tests(tests, start_server, remove_server);
+    return cmocka_run_group_tests(tests, start_database, remove_database);
 }

@@ -1,20 +1,13 @@
 /* test_jobs.c - writer, packing and merging side by side, through restarts: in every snapshot each
  * sample is there once. */
-#include "fixture/pg_fixture.h"
-#include "fixture/process.h"
-#include "store/migrate.h"
+#include "fixture/ask.h"
 #include "store/writer.h"
 #include "upkeep/jobs.h"
 
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-static struct pg_fixture server;
 static struct metrics *metrics;
 static char data_dir[64];
 static struct config config = {
@@ -30,38 +23,16 @@ static struct config config = {
 
 static int start_server(void **state)
 {
-    int n;
-    struct pg *db = NULL;
-    (void)state;
     metrics = metrics_new();
     snprintf(data_dir, sizeof data_dir, "/tmp/braid-data-XXXXXX");
-    if (!metrics || !mkdtemp(data_dir) || !pg_fixture_make(&server) ||
-        pg_connect(server.owner, "test", &db) || store_migrate(db, server.migrations, &n))
-        return -1;
-    pg_close(db);
-    return 0;
+    return metrics && mkdtemp(data_dir) ? start_database(state) : -1;
 }
 
 static int remove_server(void **state)
 {
-    (void)state;
     metrics_free(metrics);
     process_remove(data_dir);
-    pg_fixture_remove(&server);
-    return 0;
-}
-
-static int64_t ask(const char *sql)
-{
-    struct pg *db = NULL;
-    struct pg_result *r = NULL;
-    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
-    if (pg_exec(db, sql, NULL, 0, &r))
-        fail_msg("%s", pg_error(db));
-    int64_t n = pg_i64(r, 0, 0);
-    pg_result_free(r);
-    pg_close(db);
-    return n;
+    return remove_database(state);
 }
 
 /* Whole, at most what was sent, and nothing twice; one statement sees one snapshot. */
@@ -70,13 +41,6 @@ static int64_t stored(void)
     int64_t doubled = ask("SELECT count(*) - count(DISTINCT value) FROM samples");
     assert_int_equal(doubled, 0);
     return ask("SELECT count(*) FROM samples");
-}
-
-static void until(const char *sql, int64_t want)
-{
-    for (int i = 0; i < 600 && ask(sql) != want; i++)
-        process_sleep_ms(50);
-    assert_int_equal(ask(sql), want);
 }
 
 static void put(struct writer *w, int first, int n)
@@ -130,12 +94,12 @@ static void samples_are_packed_while_they_are_written_and_everything_restarts(vo
     until(UNPACKED, 0);
     assert_int_equal(stored(), sent);
     assert_true(ask("SELECT count(*) FROM piece") >= 5);
-    assert_true(metric_get(metrics, M_PACKED_SAMPLES) > 0);
-    assert_true(metric_get(metrics, M_UPKEEP_CPU) > 0);
     until("SELECT count(*) FROM landing_slot WHERE state = 'closed'", 0);
     jobs_stop(j);
     writer_stop(w);
     assert_int_equal(stored(), sent);
+    assert_true(metric_get(metrics, M_PACKED_SAMPLES) > 0);
+    assert_true(metric_get(metrics, M_UPKEEP_CPU) > 0);
 }
 
 static void two_processes_side_by_side_pack_each_table_once(void **state)

@@ -2,16 +2,10 @@
  * becomes of it when the database refuses. */
 #include "upkeep/retention_jobs.h"
 
-#include "fixture/pg_fixture.h"
-#include "store/migrate.h"
+#include "fixture/db.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-static struct pg_fixture server;
 static struct config config = {.history_timeline_days = 10};
 static struct jobs_parts parts = {.config = &config};
 static _Atomic bool stopping;
@@ -19,28 +13,18 @@ static struct job_turn turn;
 
 static int start_server(void **state)
 {
-    int n;
-    struct pg *owner = NULL;
-    (void)state;
     parts.metrics = metrics_new();
-    turn = (struct job_turn){.parts = &parts, .stopping = &stopping};
-    if (!parts.metrics || !pg_fixture_make(&server) || pg_connect(server.owner, "test", &owner) ||
-        store_migrate(owner, server.migrations, &n))
+    if (!parts.metrics || start_database(state))
         return -1;
-    pg_close(owner);
-    return pg_connect(server.app, "test", &turn.db) || storage_start(&parts, &stopping, &turn.state)
-               ? -1
-               : 0;
+    turn = (struct job_turn){.parts = &parts, .stopping = &stopping, .db = db};
+    return storage_start(&parts, &stopping, &turn.state) ? -1 : 0;
 }
 
 static int remove_server(void **state)
 {
-    (void)state;
     storage_end(turn.state);
-    pg_close(turn.db);
-    pg_fixture_remove(&server);
     metrics_free(parts.metrics);
-    return 0;
+    return remove_database(state);
 }
 
 static int64_t metric(enum metric id)
