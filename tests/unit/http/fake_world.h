@@ -37,6 +37,8 @@ static struct {
     char audit[400];     /* the last one: who from action target result detail */
     const char *outcome; /* members a waiter answers; NULL: it never does */
     enum cmd_state outcome_state;
+    unsigned waiters, waiting; /* commands that were waited for; that are now */
+    unsigned waited_ms;        /* all of them together */
     bool sleeping, full, cancellable;
     unsigned commands, forgotten;
     char last_request[200];
@@ -207,6 +209,10 @@ struct engine_waiter {
 struct engine_waiter *engine_waiter_new(struct engine *e, struct str command_id)
 {
     (void)e, (void)command_id;
+    pthread_mutex_lock(&world.lock);
+    world.waiters++;
+    world.waiting++;
+    pthread_mutex_unlock(&world.lock);
     return calloc(1, sizeof(struct engine_waiter));
 }
 
@@ -214,17 +220,26 @@ enum err engine_waiter_wait(struct engine_waiter *w, uint32_t wait_ms, enum cmd_
                             struct buf *members)
 {
     (void)w;
-    if (!world.outcome) {
+    pthread_mutex_lock(&world.lock);
+    const char *outcome = world.outcome;
+    *state = world.outcome_state;
+    world.waited_ms += outcome ? 0 : wait_ms;
+    pthread_mutex_unlock(&world.lock);
+    if (!outcome) {
         nanosleep(&(struct timespec){.tv_nsec = (long)wait_ms * 1000000}, NULL);
         return ERR_TIMEOUT;
     }
-    *state = world.outcome_state;
-    buf_puts(members, world.outcome);
+    buf_puts(members, outcome);
     return ERR_OK;
 }
 
 void engine_waiter_free(struct engine_waiter *w)
 {
+    if (!w)
+        return;
+    pthread_mutex_lock(&world.lock);
+    world.waiting--;
+    pthread_mutex_unlock(&world.lock);
     free(w);
 }
 
