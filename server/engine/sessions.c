@@ -136,6 +136,18 @@ static void lw_drained(void *ctx, struct mqtt *m)
     send_all_gathered(ctx, SESSION_LWM2M);
 }
 
+static void sp_refused(void *ctx, struct mqtt *m)
+{
+    (void)m;
+    metric_add(((struct engine *)ctx)->metrics, M_BROKER_SP_DEAF, 1);
+}
+
+static void lw_refused(void *ctx, struct mqtt *m)
+{
+    (void)m;
+    metric_add(((struct engine *)ctx)->metrics, M_BROKER_LW_DEAF, 1);
+}
+
 /* ---- Sparkplug session ---- */
 
 static void sp_will(void *ctx, struct buf *topic, struct buf *payload, uint8_t *qos, bool *retain)
@@ -174,6 +186,7 @@ static void sp_connected(void *ctx, struct mqtt *m, bool session_present)
 {
     struct engine *e = ctx;
     (void)session_present;
+    metric_set(e->metrics, M_BROKER_SP_DEAF, 0);
     subscribe(m, e->host.topic, 1, false);
     subscribe(m, SPB_NAMESPACE "/#", 1, false);
     publish_birth(e, m); /* the first publish of the session */
@@ -245,6 +258,7 @@ static void lw_connected(void *ctx, struct mqtt *m, bool session_present)
 {
     struct engine *e = ctx;
     atomic_store(&e->lw_draining, false); /* a drain cut off by a broker that forgot us is over */
+    metric_set(e->metrics, M_BROKER_LW_DEAF, 0);
     if (session_present)
         begin_drain(e, m);
     if (!atomic_load(&e->lw_draining))
@@ -392,6 +406,7 @@ enum err sessions_start(struct engine *e)
                                             .connected = sp_connected,
                                             .disconnected = sp_disconnected,
                                             .message = sp_message,
+                                            .refused = sp_refused,
                                             .drained = sp_drained,
                                             .may_read = flow_may_read};
     const struct mqtt_handler lw_handler = {.ctx = e,
@@ -399,6 +414,7 @@ enum err sessions_start(struct engine *e)
                                             .disconnected = lw_disconnected,
                                             .message = lw_message,
                                             .acked = lw_acked,
+                                            .refused = lw_refused,
                                             .drained = lw_drained};
     enum err err = mqtt_start(&lw, &lw_handler, &e->lw);
     if (err)

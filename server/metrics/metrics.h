@@ -137,6 +137,10 @@
     X(M_DB_RECONNECTS, 'c', "braid_database_reconnects_total", "", "Reconnects of the writer")     \
     X(M_BROKER_SP_UP, 'g', "braid_broker_up", "session=\"sparkplug\"", "1 when connected")         \
     X(M_BROKER_LW_UP, 'g', "braid_broker_up", "session=\"lwm2m\"", "1 when connected")             \
+    X(M_BROKER_SP_DEAF, 'g', "braid_broker_refused_subscriptions", "session=\"sparkplug\"",        \
+      "Subscriptions the broker refused on this connection")                                       \
+    X(M_BROKER_LW_DEAF, 'g', "braid_broker_refused_subscriptions", "session=\"lwm2m\"",            \
+      "Subscriptions the broker refused on this connection")                                       \
     X(M_BROKER_RECONNECTS, 'c', "braid_broker_reconnects_total", "",                               \
       "Reconnects of both sessions")                                                               \
     X(M_BROKER_DROPPED, 'g', "braid_broker_dropped_messages", "", "$SYS publish messages dropped") \

@@ -227,6 +227,15 @@ static void take_publish(struct mqtt *m, const struct mqtt_publish *p)
         mqtt_put_puback(mqtt_out_own(m->out), p->id);
 }
 
+static void take_suback(struct mqtt *m, const struct mqtt_packet *p)
+{
+    if (p->reason < 0x80)
+        return;
+    log_warn("mqtt.subscription_refused", KV("session", m->o.name), KI("code", p->reason));
+    if (m->h.refused)
+        m->h.refused(m->h.ctx, m);
+}
+
 static void take(struct mqtt *m, const struct mqtt_packet *p)
 {
     if ((p->type == MQTT_CONNACK) != (m->life == CONNECTING)) {
@@ -245,8 +254,7 @@ static void take(struct mqtt *m, const struct mqtt_packet *p)
             m->h.acked(m->h.ctx, m, p->id, p->reason);
         break;
     case MQTT_SUBACK:
-        if (p->reason >= 0x80)
-            log_warn("mqtt.subscription_refused", KV("session", m->o.name), KI("code", p->reason));
+        take_suback(m, p);
         break;
     case MQTT_DISCONNECT:
         lose(m, p->reason ? mqtt_reason(p->reason) : "the broker said goodbye");

@@ -40,6 +40,8 @@ struct mqtt_handler {
     void (*message)(void *ctx, struct mqtt *m, const struct mqtt_message *msg);
     /* QoS 1 publish acknowledged; `reason` is the MQTT 5 code (16 = no matching subscribers). */
     void (*acked)(void *ctx, struct mqtt *m, int mid, int reason);
+    /* NULL, or told of each subscription that the broker refused. */
+    void (*refused)(void *ctx, struct mqtt *m);
     /* After the messages of one wake-up: what was gathered from them can go on now. */
     void (*drained)(void *ctx, struct mqtt *m);
     /* NULL, or asked before each read: false leaves what comes in the socket.  The session stays

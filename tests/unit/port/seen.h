@@ -26,7 +26,7 @@
 struct seen {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int connected, disconnected, messages, acks, drains;
+    int connected, disconnected, messages, acks, refusals, drains;
     bool session_present, in_order; /* "#0", "#1", ... came in this order */
     int last_reason, last_mid;
     char why[100], last_topic[64], last_payload[64];
@@ -114,6 +114,15 @@ static inline void on_acked(void *ctx, struct mqtt *m, int mid, int reason)
     seen_changed(s);
 }
 
+static inline void on_refused(void *ctx, struct mqtt *m)
+{
+    struct seen *s = ctx;
+    (void)m;
+    pthread_mutex_lock(&s->lock);
+    s->refusals++;
+    seen_changed(s);
+}
+
 static inline void on_drained(void *ctx, struct mqtt *m)
 {
     struct seen *s = ctx;
@@ -137,8 +146,8 @@ static inline bool on_may_read(void *ctx)
 
 static inline struct mqtt_handler seen_handler(struct seen *s)
 {
-    return (struct mqtt_handler){s,          on_will,  on_connected, on_disconnected,
-                                 on_message, on_acked, on_drained,   on_may_read};
+    return (struct mqtt_handler){s,        on_will,    on_connected, on_disconnected, on_message,
+                                 on_acked, on_refused, on_drained,   on_may_read};
 }
 
 static inline void wait_until(struct seen *s, const int *counter, int at_least)

@@ -157,6 +157,36 @@ static void what_a_new_connection_says_first_is_what_the_handler_says(void **sta
     stop(m, &b);
 }
 
+static void subscribe_twice(void *ctx, struct mqtt *m, bool session_present)
+{
+    assert_int_equal(mqtt_subscribe(m, "a", 1, false), ERR_OK);
+    assert_int_equal(mqtt_subscribe(m, "b", 1, false), ERR_OK);
+    on_connected(ctx, m, session_present);
+}
+
+static void a_subscription_that_is_refused_is_told(void **state)
+{
+    (void)state;
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    char suback[32];
+    struct mqtt *m = start_with(&s, &b, subscribe_twice);
+    welcome(&b, &h);
+    say(&b, "2003000000");
+    for (int i = 0; i < 2; i++) { /* the first is granted, the second is not */
+        hear(&b, &h);
+        assert_int_equal(h.first, 0x82);
+        snprintf(suback, sizeof suback, "9004%02x%02x00%s", (unsigned char)h.body[0],
+                 (unsigned char)h.body[1], i ? "87" : "01");
+        say(&b, suback);
+    }
+    wait_until(&s, &s.refusals, 1);
+    stop(m, &b);
+    assert_int_equal(s.refusals, 1);
+    assert_int_equal(s.disconnected, 0);
+}
+
 static void more_than_the_broker_takes_is_refused_and_the_session_lives(void **state)
 {
     (void)state;
@@ -405,6 +435,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_new_connection_says_first_is_what_the_handler_says),
+        cmocka_unit_test(a_subscription_that_is_refused_is_told),
         cmocka_unit_test(more_than_the_broker_takes_is_refused_and_the_session_lives),
         cmocka_unit_test(a_packet_beyond_what_was_announced_ends_the_connection_at_once),
         cmocka_unit_test(out_of_turn_and_garbage_end_the_connection),
