@@ -1,4 +1,4 @@
-/* device.c - the device record: identity, both strands, evidence and verdict. */
+/* device.c - the device record: identity, both strands, what is due. */
 #include "engine/command.h"
 #include "engine/engine_int.h"
 
@@ -60,17 +60,8 @@ void device_set_text(struct device *d, const char **where, struct str text)
     *where = word;
 }
 
-/* The verdict of now, with its sentence, and what of it is kept. */
-static void decide(struct device *d, struct braid_verdict *out)
-{
-    braid_judge(&d->evidence, d->shard->now, out);
-    d->verdict = (struct decided){(uint8_t)out->link, (uint8_t)out->status};
-    d->recheck_mono_ms = out->recheck_mono_ms;
-}
-
 struct device *device_new(struct shard *s, int64_t id, struct str endpoint)
 {
-    struct braid_verdict first;
     struct device *d = calloc(1, offsetof(struct device, endpoint) + endpoint.n + 1);
     if (!d)
         return NULL;
@@ -81,7 +72,7 @@ struct device *device_new(struct shard *s, int64_t id, struct str endpoint)
     d->evidence.lw_expires_mono_ms = UINT64_MAX;
     list_init(&d->commands);
     list_init(&d->dirty_node);
-    decide(d, &first);
+    verdict_first(d);
     if (map_put(&s->by_endpoint, str_of(d->endpoint), d, NULL)) {
         device_free(d);
         return NULL;
@@ -214,173 +205,6 @@ void device_mark_row(struct device *d)
         list_append(&d->shard->dirty, &d->dirty_node);
 }
 
-static uint64_t after(uint64_t mono_ms, uint64_t earlier)
-{
-    return mono_ms > earlier ? mono_ms : earlier + 1;
-}
-
-/* Evidence is ordered by its monotonic stamps, and a backlog is handled many messages to the
- * millisecond: what comes after a death, or after our own blindness, gets a later stamp than it. */
-static uint64_t stamp_of_life(const struct device *d)
-{
-    const struct braid_evidence *e = &d->evidence;
-    return after(after(d->shard->now.mono_ms, e->died_mono_ms), e->blind_mono_ms);
-}
-
-void device_died(struct device *d, const char *kind)
-{
-    struct braid_evidence *e = &d->evidence;
-    e->died_at_ms = d->shard->now.utc_ms;
-    e->died_mono_ms = after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
-    e->died_kind = kind;
-    e->died_orderly = false;
-}
-
-void device_blind(struct device *d, const char *kind)
-{
-    struct braid_evidence *e = &d->evidence;
-    e->blind_at_ms = d->shard->now.utc_ms;
-    e->blind_mono_ms = after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
-    e->blind_kind = kind;
-    d->judge = true;
-}
-
-void device_heard(struct device *d, bool sparkplug, const char *kind)
-{
-    struct shard *s = d->shard;
-    struct braid_evidence *e = &d->evidence;
-    d->messages++;
-    if (s->drained)
-        return;
-    if (sparkplug) {
-        e->sp_at_ms = s->now.utc_ms;
-        e->sp_mono_ms = stamp_of_life(d);
-        e->sp_kind = kind;
-    } else {
-        e->lw_at_ms = s->now.utc_ms;
-        e->lw_mono_ms = stamp_of_life(d);
-        e->lw_kind = kind;
-    }
-    d->last_seen_ms = s->now.utc_ms;
-    d->newest_us = s->arrived_us;
-    d->seen_dirty = d->store_seen_dirty = true;
-    if (list_empty(&d->dirty_node))
-        list_append(&s->dirty, &d->dirty_node);
-    /* a message changes nothing about a device that is simply online */
-    if (d->verdict.status != BRAID_ONLINE || d->verdict.link != BRAID_LINK_UP)
-        d->judge = true;
-}
-
-static void gather_sparkplug(struct device *d, struct braid_evidence *e)
-{
-    struct spb_node_info info;
-    if (!d->sp)
-        return;
-    spb_node_get_info(d->sp, &info);
-    switch (info.life) {
-    case SPB_LIFE_BORN:
-        e->sp = BRAID_SP_BORN;
-        e->sp_since_ms = info.born_ms;
-        break;
-    case SPB_LIFE_DEAD:
-        e->sp = BRAID_SP_DEAD;
-        e->sp_since_ms = info.died_ms;
-        break;
-    case SPB_LIFE_STALE:
-        if (e->sp != BRAID_SP_STALE)
-            e->sp_since_ms = d->shard->now.utc_ms;
-        e->sp = BRAID_SP_STALE;
-        break;
-    case SPB_LIFE_UNKNOWN:
-        e->sp = BRAID_SP_STALE; /* announced itself, but no birth of it is known yet */
-        e->sp_since_ms = 0;
-        break;
-    }
-    e->sp_devices = (uint32_t)info.n_devices;
-    e->sp_devices_born = (uint32_t)info.n_devices_born;
-}
-
-static void gather_lwm2m(struct device *d, struct braid_evidence *e)
-{
-    if (!d->lw)
-        return;
-    const struct lw_registration *r = lw_client_registration(d->lw);
-    static const enum braid_lwm2m states[] = {[LW_REG_NONE] = BRAID_LW_NONE,
-                                              [LW_REG_REGISTERED] = BRAID_LW_REGISTERED,
-                                              [LW_REG_EXPIRED] = BRAID_LW_EXPIRED,
-                                              [LW_REG_DEREGISTERED] = BRAID_LW_DEREGISTERED};
-    if (e->lw != states[r->state]) {
-        e->lw = states[r->state];
-        e->lw_since_ms = d->shard->now.utc_ms;
-    }
-    e->queue_mode = r->queue_mode;
-    e->lw_expires_mono_ms = r->expires_mono_ms;
-}
-
-static void store_status(struct device *d, const char *sentence)
-{
-    struct params p = {.n = 0};
-    params_i64(&p, d->id);
-    params_text(&p, braid_status_word(d->verdict.status));
-    params_text(&p, sentence);
-    params_text(&p, braid_link_word(d->verdict.link));
-    params_i64(&p, d->status_since_ms);
-    params_put(d->shard->engine, ST_DEVICE_STATUS, &p);
-}
-
-static void count_losses(struct device *d)
-{
-    struct metrics *m = d->shard->engine->metrics;
-    struct spb_node_info node;
-    if (!d->sp)
-        return;
-    spb_node_get_info(d->sp, &node);
-    uint32_t missing = node.never_came - d->counted_missing;
-    metric_add(m, M_SEQ_MISSING, missing);
-    metric_add(m, M_SEQ_UNUSABLE, node.lost_messages - d->counted_lost - missing);
-    d->counted_missing = node.never_came;
-    d->counted_lost = node.lost_messages;
-}
-
-static void count_strands(struct device *d)
-{
-    struct metrics *m = d->shard->engine->metrics;
-    bool lw = d->evidence.lw == BRAID_LW_REGISTERED && d->verdict.link != BRAID_LINK_LOST;
-    bool sp = d->evidence.sp == BRAID_SP_BORN;
-    if (lw != d->counted_lw)
-        metric_add(m, M_LW_ACTIVE, lw ? 1 : -1);
-    if (sp != d->counted_sp)
-        metric_add(m, M_SP_ONLINE, sp ? 1 : -1);
-    d->counted_lw = lw;
-    d->counted_sp = sp;
-    metric_add(m, M_SP_SUBDEVICES, (int64_t)d->evidence.sp_devices_born - d->counted_subdevices);
-    d->counted_subdevices = d->evidence.sp_devices_born;
-    count_losses(d);
-}
-
-static void judge(struct device *d)
-{
-    struct decided before = d->verdict;
-    struct braid_verdict now;
-    struct metrics *m = d->shard->engine->metrics;
-    d->judge = false;
-    gather_lwm2m(d, &d->evidence);
-    gather_sparkplug(d, &d->evidence);
-    decide(d, &now);
-    count_strands(d);
-    bool changed = d->verdict.status != before.status;
-    if (changed) {
-        metric_add(m, M_DEV_NEVER + (enum metric)before.status, -1);
-        metric_add(m, M_DEV_NEVER + (enum metric)d->verdict.status, 1);
-        d->status_since_ms = d->shard->now.utc_ms;
-        timeline_addf(d, TL_STATUS, "%s: %s", braid_status_word(d->verdict.status), now.sentence);
-    }
-    if (changed || d->verdict.link != before.link) {
-        store_status(d, now.sentence);
-        device_mark_row(d);
-    }
-}
-
 static void set_deadline(struct device *d)
 {
     uint64_t at = d->recheck_mono_ms, other = commands_deadline(d);
@@ -400,7 +224,7 @@ static void set_deadline(struct device *d)
 void device_settle(struct device *d)
 {
     if (d->judge)
-        judge(d);
+        verdict_judge(d);
     set_deadline(d);
 }
 

@@ -246,6 +246,8 @@ struct device {
 
     uint32_t n_commands;
     struct decided verdict;
+    uint8_t told;      /* missed: the status its timeline says last */
+    bool missed;       /* unknown through our own absence; its timeline does not say so yet */
     uint8_t asking;    /* enum lw_dialect of the LwM2M message being handled: its refusal goes back
                           the same way */
     uint8_t published; /* enum err: what became of the node's newest publish */
@@ -274,6 +276,9 @@ struct shard {
     struct batch *batch;
     uint64_t batch_since_ms;
     struct list dirty;
+    struct buf missed; /* ids of devices that became unknown at once, and since when and why */
+    int64_t missed_at_ms;
+    const char *missed_kind;
     uint64_t next_tick_ms, next_survey_ms, survey_at_ms;
     size_t latest_it;    /* where the round of latest values is */
     uint64_t metrics_in; /* samples since the last survey */
@@ -396,9 +401,6 @@ MUST_CHECK enum err device_admit(struct shard *s, struct str endpoint, struct de
 MUST_CHECK enum err device_make(struct shard *s, struct str endpoint, struct device **out);
 MUST_CHECK enum err device_bind_node(struct device *d, struct str group, struct str node,
                                      bool persist);
-void device_heard(struct device *d, bool sparkplug, const char *kind);
-void device_died(struct device *d, const char *kind);  /* its link did */
-void device_blind(struct device *d, const char *kind); /* we do not hear it any more */
 /* device_settle ends the handling of anything that touched `d`: verdict, persistence of edges,
  * next deadline. */
 void device_settle(struct device *d);
@@ -408,8 +410,20 @@ void device_store_seen(struct device *d);
 void device_set_text(struct device *d, const char **where, struct str text);
 struct str device_text(struct str text); /* as device_set_text would keep it */
 
+/* verdict.c */
+void device_heard(struct device *d, bool sparkplug, const char *kind);
+void device_died(struct device *d, const char *kind);  /* its link did */
+void device_blind(struct device *d, const char *kind); /* we do not hear it any more */
+void verdict_first(struct device *d);                  /* of a device just made: no edge */
+void verdict_judge(struct device *d);
+int64_t verdict_since_ms(const struct device *d); /* since when it is what it is */
+void verdict_tell_late(struct device *d);         /* of our absence, to whom did not come back */
+void verdict_store_missed(struct shard *s);       /* what was gathered for one statement */
+
 /* timeline.c */
 void timeline_add(struct device *d, enum tl_kind kind, const char *text, struct str detail_json);
+void timeline_add_at(struct device *d, int64_t at_ms, enum tl_kind kind, const char *text,
+                     struct str detail_json);
 void timeline_addf(struct device *d, enum tl_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Bad input of a known device (d NULL: unknown): counted, and shown at most 10 times a minute. */

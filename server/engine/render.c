@@ -98,7 +98,7 @@ static void summary_members(struct device *d, struct json_out *j)
     put_text(j, "sentence", now.sentence);
     put_text(j, "standing", standing_word(shard_standing(d->shard, str_of(d->endpoint))));
     put_text(j, "link", braid_link_word(now.link));
-    put_time(j, "status_since", d->status_since_ms);
+    put_time(j, "status_since", verdict_since_ms(d));
     put_time(j, "last_seen", d->last_seen_ms);
     put_text(j, "fault", d->evidence.fault);
     put_text(j, "manufacturer", d->manufacturer);

@@ -25,6 +25,7 @@ enum err shard_init(struct shard *s, struct engine *e, unsigned index)
     s->shapes = spb_shapes_new(seed);
     heap_init(&s->deadlines);
     list_init(&s->dirty);
+    buf_init(&s->missed, (size_t)1 << 20);
     arena_init(&s->scratch, SCRATCH_CHUNK, SCRATCH_LIMIT);
     arena_init(&s->scratch2, SCRATCH_CHUNK, SCRATCH_LIMIT);
     s->admit_tokens = 100;
@@ -45,6 +46,7 @@ void shard_fini(struct shard *s)
     map_fini(&s->by_id);
     standing_fini(s);
     heap_fini(&s->deadlines);
+    buf_fini(&s->missed);
     arena_fini(&s->scratch);
     arena_fini(&s->scratch2);
     batch_free(s->batch);
@@ -212,6 +214,7 @@ static void survey(struct shard *s)
         if (changed || d->verdict.status != BRAID_ONLINE)
             device_mark_row(d);
         device_store_seen(d);
+        verdict_tell_late(d);
         flow_settle_refused(d);
     }
     strangers_store(s);
@@ -252,6 +255,7 @@ static void run_ticks(struct shard *s)
     s->now = clock_now();
     if (s->now.mono_ms >= s->next_tick_ms) {
         feed_tick(s);
+        verdict_store_missed(s);
         store_latest_slice(s);
         s->next_tick_ms = s->now.mono_ms + TICK_MS;
     }
@@ -274,7 +278,7 @@ static uint64_t next_wake(const struct shard *s)
     struct heap_node *top = heap_top(&s->deadlines);
     if (top && top->key < at)
         at = top->key;
-    if (!list_empty(&s->dirty) && s->next_tick_ms < at)
+    if ((s->missed.n || !list_empty(&s->dirty)) && s->next_tick_ms < at)
         at = s->next_tick_ms;
     if (s->batch && s->batch_since_ms + batch_age_ms(s) < at)
         at = s->batch_since_ms + batch_age_ms(s);
@@ -304,6 +308,7 @@ static void run(void *arg)
     unpark(s, true);
     s->now = clock_now();
     shard_flush_samples(s);
+    verdict_store_missed(s);
     survey(s);
     store_latest(s);
     size_t it = 0;

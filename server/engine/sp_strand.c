@@ -83,12 +83,13 @@ static void note_death(struct device *d)
 
 struct event_row {
     enum tl_kind kind;
-    const char *text; /* with one %.*s for the device and then the words */
+    const char *text; /* before the device and the words; NULL: nothing for the timeline */
     bool stores;
 };
 
 static const struct event_row event_rows[] = {
     [SPB_EV_NODE_BORN] = {TL_NODE_BORN, "Edge node born", true},
+    [SPB_EV_NODE_RESUMED] = {.stores = true},
     [SPB_EV_NODE_DEAD] = {TL_NODE_DEAD, "Edge node died (NDEATH)", true},
     [SPB_EV_NODE_STALE] = {TL_NODE_STALE, "Metrics are stale", true},
     [SPB_EV_DEVICE_BORN] = {TL_DEVICE_BORN, "Sparkplug device born", true},
@@ -112,6 +113,13 @@ static void count_event(struct device *d, enum spb_node_event ev)
         metric_add(m, M_SEQ_HEALED, 1);
 }
 
+/* Our own absence and what we do about it is no news of the device (verdict.c). */
+static bool is_ours(enum spb_node_event ev, const char *words)
+{
+    return (ev == SPB_EV_NODE_STALE || ev == SPB_EV_REBIRTH_ASKED) &&
+           str_is(str_of(words), spb_cause_words(SPB_CAUSE_HOST_LOST));
+}
+
 static void sink_event(void *ctx, enum spb_node_event ev, struct str device, const char *words,
                        struct moment now)
 {
@@ -119,11 +127,12 @@ static void sink_event(void *ctx, enum spb_node_event ev, struct str device, con
     const struct event_row *row = &event_rows[ev];
     (void)now;
     count_event(d, ev);
-    timeline_addf(d, row->kind, "%s%s%.*s%s%s", row->text, device.p ? ": " : "", STR_ARG(device),
-                  words && *words ? ": " : "", words ? words : "");
+    if (row->text && !is_ours(ev, words))
+        timeline_addf(d, row->kind, "%s%s%.*s%s%s", row->text, device.p ? ": " : "",
+                      STR_ARG(device), words && *words ? ": " : "", words ? words : "");
     if (ev == SPB_EV_NODE_DEAD)
         note_death(d);
-    if (ev == SPB_EV_NODE_BORN)
+    if (ev == SPB_EV_NODE_BORN || ev == SPB_EV_NODE_RESUMED)
         commands_see_birth(d);
     if (row->stores && !device.p)
         store_node(d);

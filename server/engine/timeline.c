@@ -6,7 +6,8 @@
 
 #define BAD_PER_MINUTE 10
 
-static void feed_entry(struct device *d, enum tl_kind kind, const char *text, struct str detail)
+static void feed_entry(struct device *d, int64_t at_ms, enum tl_kind kind, const char *text,
+                       struct str detail)
 {
     unsigned wanted = live_wanted(d->shard->live, str_of(d->endpoint));
     if (!(wanted & (1u << LIVE_DEVICE | 1u << LIVE_TIMELINE)))
@@ -21,7 +22,7 @@ static void feed_entry(struct device *d, enum tl_kind kind, const char *text, st
     json_key(&j, "endpoint");
     json_text(&j, d->endpoint);
     json_key(&j, "at");
-    json_time(&j, d->shard->now.utc_ms);
+    json_time(&j, at_ms);
     json_key(&j, "strand");
     json_text(&j, tl_strand(kind));
     json_key(&j, "kind");
@@ -39,17 +40,23 @@ static void feed_entry(struct device *d, enum tl_kind kind, const char *text, st
     buf_fini(&b);
 }
 
-void timeline_add(struct device *d, enum tl_kind kind, const char *text, struct str detail)
+void timeline_add_at(struct device *d, int64_t at_ms, enum tl_kind kind, const char *text,
+                     struct str detail)
 {
     struct params p = {.n = 0};
     params_i64(&p, d->id);
-    params_i64(&p, d->shard->now.utc_ms);
+    params_i64(&p, at_ms);
     params_text(&p, tl_word(kind));
     params_text(&p, tl_strand(kind));
     params_text(&p, text);
     params_str(&p, detail);
     params_put(d->shard->engine, ST_TIMELINE_PUT, &p);
-    feed_entry(d, kind, text, detail);
+    feed_entry(d, at_ms, kind, text, detail);
+}
+
+void timeline_add(struct device *d, enum tl_kind kind, const char *text, struct str detail)
+{
+    timeline_add_at(d, d->shard->now.utc_ms, kind, text, detail);
 }
 
 void timeline_addf(struct device *d, enum tl_kind kind, const char *fmt, ...)

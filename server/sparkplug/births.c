@@ -80,6 +80,9 @@ void spb_node_birth(struct spb_node *n, const struct spb_payload *p, struct aren
         spb_anomaly(n, ERR_INVALID, now, "%s", missing);
         return;
     }
+    uint64_t session = n->bd_seq;
+    bool resumed =
+        n->life == SPB_LIFE_STALE && n->stale_cause == SPB_CAUSE_HOST_LOST && n->has_bd_seq;
     devices_stale(n, now);
     spb_tags_retract(n, NULL);
     spb_order_restart(n, p->has_seq ? (uint8_t)p->seq : 0);
@@ -93,8 +96,10 @@ void spb_node_birth(struct spb_node *n, const struct spb_payload *p, struct aren
         spb_nonconformant(n, now, missing);
     else
         n->conformant = true;
+    resumed = resumed && n->has_bd_seq && n->bd_seq == session;
     if (n->has_bd_seq)
-        spb_say(n, SPB_EV_NODE_BORN, node_level, now, "bdSeq %llu", (unsigned long long)n->bd_seq);
+        spb_say(n, resumed ? SPB_EV_NODE_RESUMED : SPB_EV_NODE_BORN, node_level, now, "bdSeq %llu",
+                (unsigned long long)n->bd_seq);
     else
         spb_say(n, SPB_EV_NODE_BORN, node_level, now, "without bdSeq");
     take_metrics(n, NULL, p, scratch, now);

@@ -104,6 +104,7 @@ struct spb_sample {
 
 enum spb_node_event {
     SPB_EV_NODE_BORN,
+    SPB_EV_NODE_RESUMED, /* born again in the session that we knew before our own absence */
     SPB_EV_NODE_DEAD,
     SPB_EV_NODE_STALE,
     SPB_EV_DEVICE_BORN,

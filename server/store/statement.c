@@ -41,6 +41,8 @@ static const char *const sql[STORE_STMT_COUNT] = {
     [ST_DEVICE_NODE] = "UPDATE device SET spb_group = $2, spb_node = $3 WHERE id = $1::bigint",
     [ST_DEVICE_STATUS] = "UPDATE device SET status = $2, sentence = $3, link = $4, "
                          "status_since = at_ms($5::bigint) WHERE id = $1::bigint",
+    [ST_DEVICES_MISSED] = "UPDATE device SET status = 'unknown', link = 'unknown', sentence = $2, "
+                          "status_since = at_ms($3::bigint) WHERE id = ANY($1::bigint[])",
     [ST_DEVICE_SEEN] =
         "UPDATE device SET last_seen = greatest(last_seen, at_ms($2::bigint)), "
         "manufacturer = coalesce($3, manufacturer), model = coalesce($4, model), "

@@ -25,6 +25,7 @@
     X(ST_DEVICE_NODE, "device_node", 3)                                                            \
     /* id, status, sentence, link, since_ms */                                                     \
     X(ST_DEVICE_STATUS, "device_status", 5)                                                        \
+    X(ST_DEVICES_MISSED, "devices_missed", 3)                                                      \
     /* id, last_seen_ms, manufacturer|NULL, model|NULL, serial|NULL, firmware|NULL, fault|NULL */  \
     X(ST_DEVICE_SEEN, "device_seen", 7)                                                            \
     /* device_id, state, dialect, version, lifetime, binding, queue_mode, links, registered_ms,    \

@@ -279,7 +279,7 @@ enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_de
 
 /* ---- for the tests ---- */
 
-static size_t world_held(void)
+static inline size_t world_held(void)
 {
     pthread_mutex_lock(&world.lock);
     size_t n = world.n_held;
@@ -287,7 +287,7 @@ static size_t world_held(void)
     return n;
 }
 
-static void world_commit(enum err result)
+static inline void world_commit(enum err result)
 {
     struct done held[64];
     pthread_mutex_lock(&world.lock);
@@ -313,7 +313,7 @@ static inline void world_commit_one(enum err result)
         first.call(first.ctx, result);
 }
 
-static void world_say(struct mqtt *m, const char *topic, const char *payload, bool retained)
+static inline void world_say(struct mqtt *m, const char *topic, const char *payload, bool retained)
 {
     struct mqtt_message msg = {str_of(topic), str_of(payload), retained, false, 1};
     m->handler.message(m->handler.ctx, m, &msg);
@@ -321,7 +321,7 @@ static void world_say(struct mqtt *m, const char *topic, const char *payload, bo
 }
 
 /* The first kept text that holds `part`; NULL. */
-static const char *world_find(char **list, const size_t *n, const char *part)
+static inline const char *world_find(char **list, const size_t *n, const char *part)
 {
     const char *found = NULL;
     pthread_mutex_lock(&world.lock);
@@ -332,7 +332,7 @@ static const char *world_find(char **list, const size_t *n, const char *part)
     return found;
 }
 
-static const char *world_wait(char **list, const size_t *n, const char *part)
+static inline const char *world_wait(char **list, const size_t *n, const char *part)
 {
     const char *found = NULL;
     WORLD_UNTIL((found = world_find(list, n, part)));
@@ -344,7 +344,7 @@ static const char *world_wait(char **list, const size_t *n, const char *part)
 #define PUBLISHED world.published, &world.n_published
 #define STORED    world.stored, &world.n_stored
 
-static void world_forget(void)
+static inline void world_forget(void)
 {
     for (size_t i = 0; i < world.n_published; i++)
         free(world.published[i]);

@@ -51,6 +51,7 @@ struct fx {
 
 static const char *const event_words[] = {
     [SPB_EV_NODE_BORN] = "node-born",
+    [SPB_EV_NODE_RESUMED] = "node-resumed",
     [SPB_EV_NODE_DEAD] = "node-dead",
     [SPB_EV_NODE_STALE] = "node-stale",
     [SPB_EV_DEVICE_BORN] = "device-born",

@@ -219,6 +219,27 @@ static void loss_of_our_connection_makes_everything_stale_until_rebirth(void **s
     assert_true(spb_node_deadline(f->n) == UINT64_MAX);
 }
 
+/* A birth after our absence: the same session goes on, or the node has connected anew. */
+static void bear_session(struct fx *f, int bd_seq)
+{
+    forget(f);
+    say(f, G_E("NBIRTH"), 0, integer("bdSeq", bd_seq), boolean("Node Control/Rebirth", false));
+}
+
+static void after_our_absence_a_birth_of_the_same_session_is_told_apart_from_a_new_one(void **state)
+{
+    struct fx *f = *state;
+    born(f, 0); /* bdSeq 3 */
+    spb_node_host_lost(f->n, f->now);
+    bear_session(f, 3);
+    assert_non_null(strstr(buf_text(&f->log), "node-resumed: bdSeq 3"));
+    bear_session(f, 3); /* an operator's rebirth, or its own wish */
+    assert_non_null(strstr(buf_text(&f->log), "node-born: bdSeq 3"));
+    spb_node_host_lost(f->n, f->now);
+    bear_session(f, 4);
+    assert_non_null(strstr(buf_text(&f->log), "node-born: bdSeq 4"));
+}
+
 static void birth_before_the_planned_rebirth_cancels_it(void **state)
 {
     struct fx *f = *state;
@@ -238,6 +259,9 @@ static void after_a_restart_only_the_death_of_the_birth_before_counts(void **sta
     spb_node_restore(f->n, &before);
     assert_int_equal(info(f).life, SPB_LIFE_STALE);
     assert_int_equal(info(f).born_ms, T0);
+    bear_session(f, 3);
+    assert_non_null(strstr(buf_text(&f->log), "node-resumed"));
+    spb_node_host_lost(f->n, f->now);
     say(f, G_E("NDEATH"), NO_SEQ, integer("bdSeq", 2));
     assert_int_equal(info(f).life, SPB_LIFE_STALE);
     say(f, G_E("NDEATH"), NO_SEQ, integer("bdSeq", 3));
@@ -362,6 +386,7 @@ int main(void)
         T(birth_with_an_imperfect_metric_still_counts),
         S(strict_node_refuses_births_that_are_not_conformant),
         T(loss_of_our_connection_makes_everything_stale_until_rebirth),
+        T(after_our_absence_a_birth_of_the_same_session_is_told_apart_from_a_new_one),
         T(birth_before_the_planned_rebirth_cancels_it),
         T(after_a_restart_only_the_death_of_the_birth_before_counts),
         T(after_a_restart_devices_are_stale_until_their_birth_and_dead_with_their_node),

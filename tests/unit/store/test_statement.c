@@ -84,6 +84,9 @@ static void devices_keep_what_was_learnt_of_them(void **state)
     RUN(ST_DEVICE_STATUS, "2", "lost", "Connection lost", "lost", MS);
     holds("device WHERE id = 2 AND status = 'lost' AND sentence = 'Connection lost' AND "
           "link = 'lost' AND status_since = " AT_MS);
+    RUN(ST_DEVICES_MISSED, "{2,3,99}", "Unknown: Braid restarted", MS);
+    holds("device WHERE id = 2 AND status = 'unknown' AND link = 'unknown' AND "
+          "sentence = 'Unknown: Braid restarted' AND status_since = " AT_MS);
     RUN(ST_DEVICE_SEEN, "2", MS, "maker", "model", "serial", "1.0", "hot");
     RUN(ST_DEVICE_SEEN, "2", "1600000000000", NULL, NULL, NULL, "1.1", NULL);
     holds("device WHERE id = 2 AND last_seen = " AT_MS " AND manufacturer = 'maker' AND "
