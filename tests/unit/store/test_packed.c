@@ -1,8 +1,7 @@
 /* test_packed.c - whatever goes in comes out, bit for bit; whatever else is put in is refused. */
 #include "store/packed_row.h"
-#include "random.h"
+#include "signals.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +11,6 @@
 
 #include <cmocka.h>
 
-#define START_US    INT64_C(1767225600123000) /* 2026-01-01 00:00:00.123 */
 #define COPY_FIELDS (PACKED_FIELDS + 2)
 
 static struct arena arena;
@@ -32,111 +30,9 @@ static int drop_arena(void **state)
     return 0;
 }
 
-static double from_bits(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-/* ---- signals ---- */
-
-typedef double make_value(size_t i, double before);
-
-static double sensor(size_t i, double before)
-{
-    (void)before;
-    return (double)(int64_t)(20000 + 5000 * sin((double)i / 3000) + (double)(next() % 200)) / 1000;
-}
-static double counter(size_t i, double before)
-{
-    (void)i;
-    return before + (double)(next() % 3);
-}
-static double state(size_t i, double before)
-{
-    return i && next() % 100 ? before : (double)(next() % 4);
-}
-static double odd_state(size_t i, double before)
-{
-    return i && next() % 50 ? before : from_bits(next() % 4 + 0x3ff5555555555555u);
-}
-static double any_bits(size_t i, double before)
-{
-    (void)i, (void)before;
-    return from_bits(next());
-}
-static double constant(size_t i, double before)
-{
-    (void)i, (void)before;
-    return -273.15;
-}
-static double special(size_t i, double before)
-{
-    static const uint64_t bits[] = {0x8000000000000000u, 0,
-                                    0x7ff8000000000000u, 0x7ff0000000000001u,
-                                    0xfff8dead0000beefu, 0x7ff0000000000000u,
-                                    0xfff0000000000000u, 1,
-                                    0x7fefffffffffffffu};
-    (void)i, (void)before;
-    return from_bits(bits[next() % (sizeof bits / sizeof *bits)]);
-}
-static double great(size_t i, double before)
-{
-    (void)before;
-    return 9007199254740992.0 - (double)i * 70000;
-}
-static double wide(size_t i, double before)
-{
-    (void)before;
-    return (i % 2 ? -1.0 : 1.0) * (double)(next() % 900000) / 10;
-}
-static double mostly_decimal(size_t i, double before)
-{
-    (void)before;
-    return i % 977 == 976 ? 1.0 / 3 : (double)(next() % 1000) / 100;
-}
-static double nine_digits(size_t i, double before)
-{
-    (void)before;
-    return (double)(100000000 + i * 3 + next() % 5) / 1e9;
-}
-
-static make_value *const signals[] = {sensor,  counter, state, odd_state,      any_bits,   constant,
-                                      special, great,   wide,  mostly_decimal, nine_digits};
-#define SIGNALS (sizeof signals / sizeof *signals)
-
-static int64_t interval(unsigned kind)
-{
-    switch (kind) {
-    case 0:
-        return 1000000;
-    case 1:
-        return 980000 + (int64_t)(next() % 41) * 1000;
-    case 2:
-        return (int64_t)(next() % 100000) * 1000;
-    case 3:
-        return (int64_t)(next() % 1000000);
-    case 4:
-        return next() % 3 ? 0 : 1000;
-    default:
-        return next() % 500 ? 1000 : INT64_C(86400000) * 1000 * 40;
-    }
-}
-#define INTERVALS 6
-
 static struct points make_points(make_value *value, unsigned times, unsigned quality, size_t n)
 {
-    struct points p;
-    assert_int_equal(points_make(&arena, n, &p), ERR_OK);
-    int64_t at = START_US;
-    for (size_t i = 0; i < n; i++) {
-        p.ts_us[i] = at;
-        p.value[i] = value(i, i ? p.value[i - 1] : 0);
-        p.quality[i] = quality == 0 ? 0 : (int16_t)(next() % (quality == 1 ? 64 : 2) ? 0 : 17);
-        at += interval(times);
-    }
-    return p;
+    return signal_points(&arena, value, times, quality, n);
 }
 
 static void assert_same(const struct points *a, const struct points *b)
