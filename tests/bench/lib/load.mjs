@@ -96,12 +96,16 @@ export const difference = (after, before) =>
 // ---- the load generator ------------------------------------------------------------------------
 
 export class Load {
-  // start: a generator on the broker's plain listener whose nodes are born.
-  static async start(stack, { nodes, metrics, tag = `l${metrics}`, connections = 2, args = [] }) {
+  // start: a generator whose nodes are born, over few connections to the broker's plain listener, or
+  // as devices have it: each node over TLS with its certificate.
+  static async start(stack, { nodes, metrics, tag = `l${metrics}`, connections = 2, tls = false, args = [] }) {
     const load = new Load();
+    const keys = path.join(stack.dir, 'tls');
+    const way = tls
+      ? ['--port', stack.ports.tls, '--ca', `${keys}/ca.crt`, '--issuer-cert', `${keys}/sim-ca.crt`, '--issuer-key', `${keys}/sim-ca.key`]
+      : ['--port', stack.ports.plain, '--plain', '--load-connections', connections];
     load.child = spawn(path.join(programs, 'braid-sim'),
-      ['--host', '127.0.0.1', '--port', stack.ports.plain, '--plain', '--tag', tag, '--load', nodes, '--load-metrics',
-        metrics, '--load-connections', connections, '--load-gate', ...args].map(String),
+      ['--host', '127.0.0.1', ...way, '--tag', tag, '--load', nodes, '--load-metrics', metrics, '--load-gate', ...args].map(String),
       { stdio: ['pipe', 'pipe', 'inherit'] });
     process.once('exit', () => load.child.kill('SIGKILL')); // it waits on its standard input, not for the broker
     load.ended = new Promise((resolve) => load.child.once('exit', resolve));
