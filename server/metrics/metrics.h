@@ -113,6 +113,7 @@
     X(M_RETAIN_COMMAND, 'c', "braid_retention_rows_total", "kind=\"command\"",                     \
       "Rows removed by age")                                                                       \
     X(M_RETAIN_AUDIT, 'c', "braid_retention_rows_total", "kind=\"audit\"", "Rows removed by age")  \
+    X(M_RETAIN_PIECE, 'c', "braid_retention_rows_total", "kind=\"piece\"", "Rows removed by age")  \
     X(M_PURGED_SERIES, 'c', "braid_purged_series_total", "",                                       \
       "Rounds of removing the history of deleted series")                                          \
     X(M_PURGED_ROWS, 'c', "braid_purged_rows_total", "", "Rows of history of deleted series")      \

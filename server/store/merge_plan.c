@@ -13,7 +13,7 @@
 
 void merge_plan_init(struct merge_plan *p)
 {
-    *p = (struct merge_plan){.spans = NULL};
+    *p = (struct merge_plan){.all = true};
 }
 
 void merge_plan_fini(struct merge_plan *p)
@@ -23,9 +23,15 @@ void merge_plan_fini(struct merge_plan *p)
     merge_plan_init(p);
 }
 
-void merge_plan_drop(struct merge_plan *p)
+static void clear(struct merge_plan *p)
 {
     p->n_spans = p->next_span = p->n = p->next = 0;
+}
+
+void merge_plan_drop(struct merge_plan *p)
+{
+    clear(p);
+    p->all = true;
 }
 
 static int64_t floor_to(int64_t us, int64_t unit)
@@ -92,29 +98,40 @@ static struct str number(char out[24], int64_t v)
     return str_of(out);
 }
 
-/* Hours with pieces; the days of those that are over; and the last days, of which nobody knows. */
+/* What was touched is taken from the table before it is done; who fails takes all.  A row that
+ * packing holds comes with the next look. */
+#define TAKE_HOURS                                                                                 \
+    "UPDATE piece_hour h SET touched = false FROM (SELECT start, touched OR $2::boolean AS due "   \
+    "FROM piece_hour WHERE start < at_ms($1::bigint / 1000) AND (touched OR $2::boolean "          \
+    "OR (start >= at_ms($3::bigint / 1000) AND start < at_ms($4::bigint / 1000))) "                \
+    "FOR UPDATE SKIP LOCKED) o WHERE h.start = o.start "                                           \
+    "RETURNING (floor(extract(epoch FROM h.start) / 3600))::bigint, o.due"
+
+/* Hours that pieces came for; the days of those that are over, and days that have become over; and
+ * the last days, of which nobody knows. */
 enum err merge_plan_look(struct merge_plan *p, struct pg *db, int64_t horizon_us)
 {
-    char text[24];
+    char texts[3][24];
     struct pg_result *r = NULL;
-    merge_plan_drop(p);
-    enum err e = pg_prepared(db, "merge_hours",
-                             "SELECT DISTINCT (floor(extract(epoch FROM start) / 3600))::bigint "
-                             "FROM piece WHERE start < at_ms($1::bigint / 1000)",
-                             (struct str[]){number(text, horizon_us)}, 1, &r);
+    int64_t today_us = floor_to(horizon_us, DAY_US);
+    const struct str params[] = {number(texts[0], horizon_us), str_of(p->all ? "t" : "f"),
+                                 number(texts[1], p->day_done_us), number(texts[2], today_us)};
+    clear(p);
+    enum err e = pg_prepared(db, "merge_hours", TAKE_HOURS, params, 4, &r);
     if (e)
         return e;
     for (size_t i = 0; !e && i < pg_rows(r); i++) {
         int64_t hour_us = pg_i64(r, i, 0) * HOUR_US, day_us = floor_to(hour_us, DAY_US);
-        e = add_span(p, SPAN_HOUR, hour_us);
-        if (!e && day_us + DAY_US <= horizon_us && !has_day(p, day_us))
+        if (pg_bool(r, i, 1))
+            e = add_span(p, SPAN_HOUR, hour_us);
+        if (!e && day_us < today_us && !has_day(p, day_us))
             e = add_span(p, SPAN_DAY, day_us);
     }
     pg_result_free(r);
-    int64_t today_us = floor_to(horizon_us, DAY_US);
     for (int64_t d = today_us - LOOK_BACK * DAY_US; !e && d < today_us; d += DAY_US)
         if (d >= p->day_done_us && !has_day(p, d))
             e = add_span(p, SPAN_DAY, d);
+    p->all = e != ERR_OK;
     if (p->n_spans)
         qsort(p->spans, p->n_spans, sizeof *p->spans, by_end);
     return e;
@@ -193,30 +210,43 @@ static enum err read_items(struct merge_plan *p, struct pg *db, int64_t horizon_
     return e;
 }
 
-/* Days come in order, so the one that was done last tells of all before it. */
-static void note_done(struct merge_plan *p)
+/* Days come in order, so the one that was done last tells of all before it.  Its hours that have no
+ * pieces any more are forgotten. */
+static enum err note_done(struct merge_plan *p, struct pg *db)
 {
-    if (p->next_span && p->span.kind == SPAN_DAY && p->span.start_us >= p->day_done_us)
+    char text[24];
+    if (!p->next_span || p->span.kind != SPAN_DAY)
+        return ERR_OK;
+    if (p->span.start_us >= p->day_done_us)
         p->day_done_us = p->span.start_us + DAY_US;
+    return pg_prepared(
+        db, "merge_day_done",
+        "DELETE FROM piece_hour WHERE start IN (SELECT h.start FROM piece_hour h "
+        "WHERE h.start >= at_ms($1::bigint / 1000) AND h.start < at_ms($1::bigint / 1000) + "
+        "interval '24 hours' AND NOT h.touched AND NOT EXISTS (SELECT FROM piece p "
+        "WHERE p.start >= h.start AND p.start < h.start + interval '1 hour') "
+        "FOR UPDATE SKIP LOCKED)",
+        (struct str[]){number(text, p->span.start_us)}, 1, NULL);
 }
 
 enum err merge_plan_next(struct merge_plan *p, struct pg *db, int64_t horizon_us, bool *found)
 {
     enum err e = ERR_OK;
-    *found = false;
+    p->n = p->next = 0;
     for (;;) {
-        note_done(p);
-        if (e || p->next_span == p->n_spans)
+        e = note_done(p, db);
+        if (!e && p->next_span == p->n_spans)
+            clear(p);
+        if (e || !p->n_spans)
             break;
         p->span = p->spans[p->next_span++];
         e = read_items(p, db, horizon_us);
-        if (e)
-            merge_plan_drop(p);
-        if (!e && p->n) {
-            *found = true;
-            return ERR_OK;
-        }
+        if (e || p->n)
+            break;
     }
+    if (e)
+        merge_plan_drop(p);
+    *found = p->n > 0;
     return e;
 }
 

@@ -28,8 +28,9 @@ struct merge_item {
 };
 
 struct merge_plan {
-    struct span *spans; /* ascending; an over day's hours, then the day */
-    size_t n_spans, next_span, cap_spans;
+    struct span *spans;                   /* ascending; an over day's hours, then the day */
+    size_t n_spans, next_span, cap_spans; /* none: all is done */
+    bool all; /* a look takes all hours: what was touched before may not have been done */
     int64_t day_done_us; /* days before were looked at to the end */
     struct span span;    /* that `items` are of */
     struct merge_item *items;

@@ -560,7 +560,7 @@ static enum err merge_some(struct merger *m, struct pg *db)
 static enum err look(struct merger *m, struct pg *db, int64_t now_us, bool *found)
 {
     int64_t horizon = 0;
-    *found = m->plan.next < m->plan.n || m->plan.next_span < m->plan.n_spans;
+    *found = m->plan.n_spans > 0;
     if (*found)
         return ERR_OK;
     enum err e = merge_horizon(db, now_us, &horizon);

@@ -286,12 +286,14 @@ static enum err trim_rows(struct pg *db, struct str now, const struct retention_
                           struct retention_done *done)
 {
     char text[24], timeline[24], command[24], audit[24], most[24];
-    uint64_t *const counts[] = {&done->texts, &done->events, &done->commands, &done->audits};
+    uint64_t *const counts[] = {&done->texts, &done->events, &done->commands, &done->audits,
+                                &done->pieces};
     struct pg_result *r;
     enum err e =
         pg_exec(db,
                 "SELECT removed FROM retention_trim(at_ms($1::bigint), $2::integer, "
-                "$3::integer, $4::integer, $5::integer, $6::integer)",
+                "$3::integer, $4::integer, $5::integer, $6::integer) "
+                "UNION ALL SELECT retention_pieces(at_ms($1::bigint), $6::integer)",
                 (struct str[]){now, q_number(text, keep->text), q_number(timeline, keep->timeline),
                                q_number(command, keep->command), q_number(audit, keep->audit),
                                q_number(most, TRIM_MOST)},
@@ -300,7 +302,7 @@ static enum err trim_rows(struct pg *db, struct str now, const struct retention_
         return e;
     for (size_t i = 0; i < pg_rows(r) && i < sizeof counts / sizeof *counts; i++) {
         *counts[i] += (uint64_t)pg_i64(r, i, 0);
-        done->more |= pg_i64(r, i, 0) == TRIM_MOST;
+        done->more |= pg_i64(r, i, 0) >= TRIM_MOST;
     }
     pg_result_free(r);
     return ERR_OK;

@@ -68,8 +68,8 @@ struct retention_keep { /* days; 0: for ever */
     int64_t text, timeline, command, audit;
 };
 struct retention_done {
-    uint64_t partitions, bytes;               /* dropped */
-    uint64_t texts, events, commands, audits; /* rows */
+    uint64_t partitions, bytes;                       /* dropped */
+    uint64_t texts, events, commands, audits, pieces; /* rows */
     uint64_t purged_series, purged_rows;
     bool more; /* there was more than one call does */
 };

@@ -25,10 +25,11 @@ static void count_done(struct metrics *m, const struct retention_done *d)
         enum metric id;
         uint64_t n;
     } counts[] = {
-        {M_RETAIN_PARTS, d->partitions},     {M_RETAIN_BYTES, d->bytes},
-        {M_RETAIN_TEXT, d->texts},           {M_RETAIN_TIMELINE, d->events},
-        {M_RETAIN_COMMAND, d->commands},     {M_RETAIN_AUDIT, d->audits},
-        {M_PURGED_SERIES, d->purged_series}, {M_PURGED_ROWS, d->purged_rows},
+        {M_RETAIN_PARTS, d->partitions}, {M_RETAIN_BYTES, d->bytes},
+        {M_RETAIN_TEXT, d->texts},       {M_RETAIN_TIMELINE, d->events},
+        {M_RETAIN_COMMAND, d->commands}, {M_RETAIN_AUDIT, d->audits},
+        {M_RETAIN_PIECE, d->pieces},     {M_PURGED_SERIES, d->purged_series},
+        {M_PURGED_ROWS, d->purged_rows},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         metric_add(m, counts[i].id, (int64_t)counts[i].n);

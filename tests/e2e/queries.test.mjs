@@ -46,12 +46,14 @@ INSERT INTO device_certificate (serial, endpoint, fingerprint, not_before, not_a
 INSERT INTO device_password (endpoint, hash, set_by) SELECT 'q-' || i, 'h', 'u' FROM generate_series(1, 20000) i;
 INSERT INTO ingest_batch (writer, batch_no) SELECT 1, i FROM generate_series(1, 20000) i;
 INSERT INTO app_session (token_hash, csrf, user_id, expires_at) SELECT 'h' || i, 'c', i % 500, now() + i * interval '1 s' FROM generate_series(1, 20000) i;
+INSERT INTO piece (start, stop, series_id, n, class_id) SELECT h, h, s, 1, 0
+  FROM generate_series(now() - interval '100 h', now(), '1 h') h, generate_series(1, 200) s;
 INSERT INTO storage_device SELECT id, id, id * 10, now() FROM device;
 SET session_replication_role = DEFAULT;
 `;
 const large = ['device', 'registration', 'spb_node', 'observation', 'subdevice', 'series', 'series_latest', 'timeline_event',
   'command', 'device_tag', 'group_member', 'audit_log', 'identity', 'device_certificate', 'device_password', 'ingest_batch',
-  'app_session', 'storage_device'];
+  'app_session', 'storage_device', 'piece'];
 
 // C's escapes as far as SQL texts have them; others ("\377") are in literals that are none.
 const unescaped = (text) => text.replace(/\\n/g, '\n').replace(/\\(["\\])/g, '$1');

@@ -58,7 +58,8 @@ static int fresh(void **state)
     sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test' "
         "AND usename = current_user;"
         "TRUNCATE device, landing_0, landing_1, landing_2, landing_3, landing_4, landing_5, "
-        "landing_6, landing_7, piece, chunk, rollup_minute, rollup_hour, expected CASCADE;"
+        "landing_6, landing_7, piece, piece_hour, chunk, rollup_minute, rollup_hour, expected "
+        "CASCADE;"
         "UPDATE landing_slot SET state = 'free', turn = 0;"
         "UPDATE landing_slot SET state = 'open', turn = 1, opened_at = now() WHERE slot = 0");
     db = join_server();
@@ -216,6 +217,37 @@ static void a_day_that_is_over_becomes_chunks_and_rollups(void **state)
     anew(); /* for a new process neither */
     merge_at(31 * HOUR_US);
     assert_int_equal(metric_get(metrics, M_MERGED_SAMPLES), before);
+}
+
+/* Looking costs as much as what came: pieces of hours that nothing came for are not read again.
+ * Those put in behind the server's back are found by a new process, which knows nothing. */
+static void only_hours_that_pieces_came_for_are_looked_at(void **state)
+{
+    (void)state;
+    land("INSERT INTO landing (series_id, ts, value, quality) SELECT s, d + h * interval '1 h' + "
+         "i * interval '1 s', i, 0 FROM t, generate_series(1, 3) s, generate_series(2, 4) h, "
+         "generate_series(0, 99) i");
+    merge_at(6 * HOUR_US);
+    assert_int_equal(ask("SELECT count(*) FROM piece_hour WHERE touched"), 0);
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 9); /* slow series: until the day is over */
+    assert_true(pg_fixture_sql(
+        &server, "SET session_replication_role = replica; INSERT INTO piece (start, stop, step_us, "
+                 "v0, series_id, n, class_id, scale) SELECT d + h * interval '1 h', d + h * "
+                 "interval '1 h' + interval '1999 s', 1000000, 5, 9, 2000, 0, 0 "
+                 "FROM t, generate_series(2, 3) h"));
+    land("INSERT INTO landing (series_id, ts, value, quality) SELECT 1, d + interval '2 h 30 min', "
+         "7, 0 FROM t");
+    merge_at(7 * HOUR_US);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 9"), 1); /* hour 2 */
+    anew();
+    merge_at(7 * HOUR_US);
+    assert_int_equal(ask("SELECT count(*) FROM chunk WHERE series_id = 9"), 2);
+    expect_this();
+    merge_at(30 * HOUR_US); /* a day of which nothing came lately becomes over */
+    as_expected();
+    rollups_are_true();
+    assert_int_equal(ask("SELECT count(*) FROM piece"), 0);
+    assert_int_equal(ask("SELECT count(*) FROM piece_hour"), 0);
 }
 
 /* What was not merged on its day: memory holds one hour of a fast series, not its day. */
@@ -422,6 +454,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, finish)
     const struct CMUnitTest tests[] = {
         T(a_day_that_is_over_becomes_chunks_and_rollups),
+        T(only_hours_that_pieces_came_for_are_looked_at),
         T(fast_hours_of_a_day_that_is_over_are_taken_one_by_one),
         T(late_samples_join_what_is_merged),
         T(late_samples_do_not_replace_what_retention_left),

@@ -23,6 +23,7 @@ static int fresh(void **state)
                "FOR p IN SELECT part FROM history_part LOOP EXECUTE 'DROP TABLE ' || p; END LOOP; "
                "END $$;"
                "TRUNCATE device, device_group, audit_log, retention_rule, series_purge, piece, "
+               "piece_hour, "
                "storage_use, storage_part, storage_device, storage_day, text_sample, command, "
                "landing_0 CASCADE;"
                "DELETE FROM retention_class WHERE id > 2;"
@@ -372,6 +373,22 @@ static void old_rows_go_in_bounded_batches_and_open_commands_stay(void **state)
     assert_int_equal(step_at(NOW_MS, for_ever).events, 0); /* 0 days: for ever */
 }
 
+static void pieces_dated_ahead_go_when_their_class_has_kept_them_since_they_came(void **state)
+{
+    (void)state;
+    run("INSERT INTO piece (start, stop, series_id, n, class_id) SELECT at_ms(1788220800000) + d * "
+        "interval '1 day', at_ms(1788220800000) + d * interval '1 day', 1, 1, c FROM (VALUES "
+        "(400, 0), (400, 2), (30000, 0), (-1, 0), (-95, 0)) x (d, c);"
+        "UPDATE piece_hour SET arrived = at_ms(1788220800000)");
+    assert_int_equal(step_at(NOW_MS, for_ever).pieces, 1); /* nobody merged it in its time */
+    assert_int_equal(step_at(NOW_MS + 90 * DAY_MS, for_ever).pieces, 1);
+    assert_int_equal(step_at(NOW_MS + 91 * DAY_MS, for_ever).pieces, 2);
+    assert_int_equal(count("SELECT class_id FROM piece"), 2);
+    assert_int_equal(count("SELECT count(*) FROM piece_hour"), 1);
+    assert_int_equal(step_at(NOW_MS + 731 * DAY_MS, for_ever).pieces, 1);
+    assert_int_equal(count("SELECT count(*) FROM piece_hour"), 0);
+}
+
 static void a_deleted_device_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -620,6 +637,7 @@ int main(void)
         T(with_the_clock_ten_years_on_nothing_is_left),
         T(a_partition_in_use_waits_for_the_next_time),
         T(old_rows_go_in_bounded_batches_and_open_commands_stay),
+        T(pieces_dated_ahead_go_when_their_class_has_kept_them_since_they_came),
         T(a_deleted_device_leaves_nothing_behind),
         T(devices_are_listed_by_what_they_take),
         T(a_device_tells_its_series),
