@@ -1,16 +1,18 @@
 // soak.mjs - for minutes at half of what the machine can do, with everything that goes wrong: is every
 // loss accounted for, and does memory stay flat?
 //
-// First the maximum is measured (or --rate says it), then half of it runs in laps. Five live clients
-// are connected that never read. PostgreSQL is stopped in the middle of the second lap and comes back
+// First the maximum is measured (or --rate says it): what is stored of a burst, over the time until
+// the last of it is. Half of that runs in laps. Five live clients read for a moment every few seconds
+// and come back when they are cut off. PostgreSQL is stopped in the middle of the second lap and comes back
 // while it runs. Between the laps the broker is stopped and started, with simulated devices on it that
 // must come back by themselves; the load generator stands still then, so that no message of it is on
 // its way. What it sent must be stored or counted, to the sample; of the devices' messages only those
-// that were inside the broker when it ended may be missing, and they are told.
+// that were inside the broker when it ended may be missing, and they are told. How memory grows is
+// told for the time after the first lap, for the broker after its restart.
 
 import fs from 'node:fs';
 import { startStack, until, sleep } from '../e2e/lib/stack.mjs';
-import { Load, born, honestPostgres, options, settled, storedSamples, table } from './lib/load.mjs';
+import { Load, born, honestPostgres, options, settled, storedSamples, storedUntil, table } from './lib/load.mjs';
 
 const usage = `node tests/bench/soak.mjs [--minutes 20] [--rate METRICS/S] [--metrics 20] [--nodes 100] [--devices 20] [--quick] [--json]
   --rate     metrics a second; 0: half of the maximum, which is measured first
@@ -50,15 +52,24 @@ function slope(points) {
   return (3600 * over) / points.reduce((s, [x]) => s + (x - mx) ** 2, 0);
 }
 
-async function slowClients(n) {
-  const endpoints = (await stack.api('GET', '/devices?limit=100')).body.items.map((d) => d.endpoint);
-  for (let i = 0; i < n; i++) {
-    const live = await stack.live();
-    live.messages = { push() {} };
-    live.send({ op: 'subscribe', id: 'all', topic: 'fleet' });
-    live.send({ op: 'subscribe', id: 'values', topic: 'device', endpoints });
-    await sleep(50);
-    live.socket._socket.pause(); // connected, and never reads again
+// A live client that hardly reads, and comes back when it is cut off.
+const slow = { over: false, connections: 0 };
+async function slowClient(endpoints) {
+  while (!slow.over) {
+    const live = await stack.live().catch(() => null);
+    if (live) {
+      slow.connections++;
+      live.messages = { push() {} };
+      live.send({ op: 'subscribe', id: 'all', topic: 'fleet' });
+      live.send({ op: 'subscribe', id: 'values', topic: 'device', endpoints });
+    }
+    do {
+      live?.socket._socket?.pause();
+      await sleep(4000);
+      live?.socket._socket?.resume();
+      await sleep(100);
+    } while (!slow.over && live && live.socket.readyState === live.socket.OPEN);
+    await live?.close();
   }
 }
 
@@ -67,8 +78,8 @@ const began = Date.now();
 const sampler = setInterval(() => {
   const at = (Date.now() - began) / 1000;
   try {
-    memory.braidd.push([at, rssMb(stack.server.pid)]);
-    memory.mosquitto.push([at, rssMb(stack.broker.pid)]);
+    memory.braidd.push([at, rssMb(stack.server.pid), stack.server.pid]);
+    memory.mosquitto.push([at, rssMb(stack.broker.pid), stack.broker.pid]);
   } catch {
     // between two brokers
   }
@@ -78,8 +89,9 @@ const laps = [];
 async function lap(name, messages, rate, meanwhile) {
   const load = await Load.start(stack, { nodes: o.nodes, metrics: o.metrics, tag: 'load' });
   await born(stack, o.nodes);
+  const before = await storedSamples(stack);
   const run = load.run(messages, rate);
-  await meanwhile?.();
+  await meanwhile?.(before);
   const report = await run;
   await load.stop();
   await settled(stack);
@@ -91,16 +103,20 @@ async function lap(name, messages, rate, meanwhile) {
 try {
   let rate = o.rate;
   if (!rate) {
-    const before = await storedSamples(stack);
-    const report = await lap('as fast as it goes', Math.round(1500000 / o.metrics), 0);
-    const stored = (await storedSamples(stack)) - before;
-    rate = Math.round(stored / ((report.to_ms ? report.to_ms - report.from_ms : report.seconds * 1000) / 1000) / 2);
+    const messages = Math.round(3000000 / o.metrics);
+    let done;
+    const report = await lap('as fast as it goes', messages, 0, async (before) => {
+      done = await storedUntil(stack, before + messages * o.metrics);
+    });
+    if (!done) throw new Error('the burst was not stored whole');
+    rate = Math.round((report.metrics / (done - report.from_ms)) * 500);
+    say(`  at most ${rate * 2} metrics a second, so the laps have ${rate}`);
   }
-  say(`  half of it: ${rate} metrics a second`);
   stack.makeSim(o.devices, {});
   await stack.sim.start();
   await until(async () => (await fleet()).sparkplug_online >= o.devices, 60000);
-  await slowClients(o.slow);
+  const endpoints = (await stack.api('GET', '/devices?limit=100')).body.items.map((d) => d.endpoint);
+  const slowOnes = Array.from({ length: o.slow }, () => slowClient(endpoints));
 
   const seconds = (o.minutes * 60) / 3;
   const perLap = Math.round((rate * seconds) / o.metrics);
@@ -135,6 +151,8 @@ try {
   const backMs = Date.now() - from;
   await lap('third lap, after the broker restarted', perLap, messageRate);
   clearInterval(sampler);
+  slow.over = true;
+  await Promise.all(slowOnes);
 
   // Closing the accounts.
   const simMessages = await countSim();
@@ -159,10 +177,11 @@ try {
     devices: { messages_sent: simSent, before_stop: simMessages,
       in_the_broker_when_it_ended: simSent + sentMessages - received - (await sum('braid_sequence_lost_total{how="missing"}')) },
     database_outage: outage, broker_back_ms: backMs,
-    live: { slow_clients: o.slow, resyncs: await sum('braid_live_resyncs_total') },
+    live: { slow_clients: o.slow, connections: slow.connections, resyncs: await sum('braid_live_resyncs_total') },
     memory: Object.fromEntries(Object.entries(memory).map(([name, points]) => {
-      const steady = points.filter(([at]) => at >= steadyFrom);
-      return [name, { first_mb: points[0]?.[1], last_mb: points.at(-1)?.[1], slope_mb_per_h: slope(steady) }];
+      const steady = points.filter(([at, , pid]) => at >= steadyFrom && pid === points.at(-1)[2]);
+      return [name, { first_mb: points[0][1], most_mb: Math.max(...points.map((p) => p[1])), last_mb: points.at(-1)[1],
+        slope_mb_per_h: slope(steady), slope_seconds: steady.at(-1)[0] - steady[0][0] }];
     })),
   };
   if (o.json) {
@@ -175,14 +194,16 @@ try {
       ['all samples (accepted, stored)', accepted, allStored, refused, result.samples.unaccounted],
     ]);
     console.log(`\n${simSent} messages of ${o.devices} devices, ${result.devices.in_the_broker_when_it_ended} of them inside the broker when it ended`);
-    console.log(`spool at the end of the outage ${(outage.spooled_bytes / 1e6).toFixed(1)} MB; devices back ${(backMs / 1000).toFixed(1)} s after the broker; ${o.slow} slow clients, ${result.live.resyncs} resyncs\n`);
+    console.log(`spool at the end of the outage ${(outage.spooled_bytes / 1e6).toFixed(1)} MB; devices back ${(backMs / 1000).toFixed(1)} s after the broker; ${o.slow} slow clients connected ${slow.connections} times, ${result.live.resyncs} resyncs\n`);
     table([
-      ['memory, MB', 'first', 'last', 'slope per hour'],
-      ...Object.entries(result.memory).map(([name, m]) => [name, m.first_mb.toFixed(1), m.last_mb.toFixed(1), m.slope_mb_per_h.toFixed(1)]),
+      ['memory, MB', 'first', 'most', 'last', 'slope per hour', 'over seconds'],
+      ...Object.entries(result.memory).map(([name, m]) =>
+        [name, ...[m.first_mb, m.most_mb, m.last_mb, m.slope_mb_per_h].map((n) => n.toFixed(1)), m.slope_seconds.toFixed(0)]),
     ]);
   }
   process.exitCode = result.load.unaccounted || result.samples.unaccounted ? 1 : 0;
 } finally {
+  slow.over = true;
   clearInterval(sampler);
   await stack.stop();
 }

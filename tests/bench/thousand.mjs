@@ -43,7 +43,7 @@ const good = async () => {
 };
 const start = async () => {
   const from = Date.now();
-  await stack.sim.start();
+  stack.sim.spawn(); // that it says it is ready comes before that
   await until(good, 60000 + devices * 60, 'all devices good');
   return Date.now() - from;
 };
