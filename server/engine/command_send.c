@@ -10,7 +10,7 @@ static void mark_sent(struct command *c)
         return;
     c->sent_ms = s->now.utc_ms;
     c->sent_us = clock_mono_us();
-    command_progress(c, true);
+    command_progress(c, cmd_op_repeatable(c->op)); /* others: the row says so since it was armed */
 }
 
 /* A cancel may name the observation by its path. */

@@ -274,7 +274,8 @@ static bool is_behind(struct writer *w)
  * stays in the hand. */
 static void empty_hand(struct writer *w)
 {
-    w->next_group_ms = clock_mono_ms() + GROUP_SPACING_MS;
+    if (w->n_hand)
+        w->next_group_ms = clock_mono_ms() + GROUP_SPACING_MS;
     w->retry_ms = clock_mono_ms() + STUCK_MS;
     bool full = false, slow = w->spool && is_behind(w);
     if (w->n_hand && w->db && !spool_pending(w))
