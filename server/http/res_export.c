@@ -11,9 +11,10 @@
 
 #include <civetweb.h>
 
-#define DAY_MS       86400000
-#define KEY_MAX      1024
-#define BUCKET_MAX_S (366 * 86400)
+#define DAY_MS        86400000
+#define KEY_MAX       1024
+#define BUCKET_MAX_S  (366 * 86400)
+#define FILE_NAME_MAX 100
 
 static bool read_format(struct request *r, enum export_format *out)
 {
@@ -77,6 +78,25 @@ static bool admit(struct request *r)
     return false;
 }
 
+/* The file is named after its device; what a file system may mind becomes an underscore. */
+static void open_stream(struct request *r, const struct export_request *q)
+{
+    static const struct {
+        const char *type, *ending;
+    } formats[] = {[EXPORT_CSV] = {"text/csv; charset=utf-8; header=present", "csv"},
+                   [EXPORT_NDJSON] = {"application/x-ndjson", "ndjson"}};
+    char name[FILE_NAME_MAX + 1] = "", disposition[FILE_NAME_MAX + 64];
+    for (size_t i = 0; i < q->endpoint.n && i < FILE_NAME_MAX; i++) {
+        char c = q->endpoint.p[i];
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                     (c && strchr("-._", c));
+        name[i] = plain ? c : '_';
+    }
+    snprintf(disposition, sizeof disposition, "attachment; filename=\"%s-history.%s\"", name,
+             formats[q->format].ending);
+    reply_stream_open(r, formats[q->format].type, disposition);
+}
+
 void res_export(struct request *r)
 {
     struct str keys[EXPORT_SERIES_MAX];
@@ -97,11 +117,7 @@ void res_export(struct request *r)
         reply_err(r, e, "series");
         goto out;
     }
-    reply_stream_open(r,
-                      q.format == EXPORT_CSV ? "text/csv; charset=utf-8; header=present"
-                                             : "application/x-ndjson",
-                      q.format == EXPORT_CSV ? "attachment; filename=\"history.csv\""
-                                             : "attachment; filename=\"history.ndjson\"");
+    open_stream(r, &q);
     stream(r, x);
 out:
     export_free(x);

@@ -84,6 +84,7 @@ withStack('history', {}, (stack) => {
     assert.equal(got.status, 200);
     assert.match(got.headers.get('content-type'), /^text\/csv/);
     assert.equal(got.headers.get('transfer-encoding'), 'chunked');
+    assert.equal(got.headers.get('content-disposition'), 'attachment; filename="past-history.csv"');
     assert.match(got.lines[0], /^time,lwm2m:\/3303\/0\/5700.*,lwm2m:\/3303\/0\/5700 quality$/);
     assert.equal(got.lines.at(-1), '');
     assert.deepEqual(got.lines.slice(1, -1).map((l) => l.split(',').slice(0, 2)),
