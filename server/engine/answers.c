@@ -110,12 +110,14 @@ static enum err answer(struct shard *s, struct ask *a)
         feed_subscribe(s, a);
         return a->result;
     case ASK_RESNAPSHOT:
-        feed_resnapshot(s, a);
+        snapshot_begin(s, a->outbox, a->sub);
         return ERR_OK;
     case ASK_UNSUBSCRIBE:
+        snapshots_end(s, a->outbox, a->sub);
         live_table_remove(s->live, a->sub);
         return ERR_OK;
     case ASK_LEAVE:
+        snapshots_end(s, a->outbox, NULL);
         live_table_remove_outbox(s->live, a->outbox);
         return ERR_OK;
     }

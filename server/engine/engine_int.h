@@ -271,6 +271,7 @@ struct shard {
     struct map blocked, strangers; /* standing.c */
     struct heap deadlines;
     struct live_table *live;
+    struct list snapshots; /* snapshot.c */
     struct arena scratch;  /* one message */
     struct arena scratch2; /* one command, inside a message */
     struct batch *batch;
@@ -520,7 +521,16 @@ void feed_event(struct device *d, struct str json);
 void feed_command(struct device *d, struct str json);
 void feed_removed(struct device *d);
 void feed_subscribe(struct shard *s, struct ask *a);
-void feed_resnapshot(struct shard *s, struct ask *a);
+
+/* snapshot.c: what a subscription sees first, a slice at a time */
+void snapshot_begin(struct shard *s, struct live_outbox *o, struct live_sub *sub);
+/* The next device a subscription is about, or NULL; `it` starts at 0. */
+struct device *snapshot_next(struct shard *s, const struct live_sub *sub, size_t *it);
+void snapshots_run(struct shard *s);       /* one slice, if a client can take it */
+bool snapshots_due(const struct shard *s); /* one can */
+/* snapshots_end drops those of one subscription, or (NULL) of a client that leaves. */
+void snapshots_end(struct shard *s, const struct live_outbox *o, const struct live_sub *sub);
+void snapshots_fini(struct shard *s);
 
 /* fleet_list.c: a query may outlive its asker's patience, hence the copy (one block, free it).
  * fleet_list_merge orders what several shards gave and cuts it to the page. */

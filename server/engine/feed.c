@@ -2,8 +2,7 @@
  * subscribers that exist. */
 #include "engine/engine_int.h"
 
-#define SNAPSHOT_ROWS 100 /* summaries in one fragment */
-#define FRAG_MAX      ((size_t)8 << 20)
+#define FRAG_MAX ((size_t)8 << 20)
 
 #define WANTS_ROW (1u << LIVE_FLEET | 1u << LIVE_DEVICE)
 
@@ -143,18 +142,7 @@ void feed_removed(struct device *d)
     live_frag_unref(f);
 }
 
-/* ---- snapshots ---- */
-
-/* The next device a subscription is about, or NULL; `it` starts at 0. */
-static struct device *next_device(struct shard *s, const struct live_sub *sub, size_t *it)
-{
-    struct device *d = NULL;
-    if (!sub->n_endpoints)
-        return sub->topic == LIVE_FLEET ? map_next(&s->by_endpoint, it) : NULL;
-    while (!d && *it < sub->n_endpoints)
-        d = map_find(&s->by_endpoint, sub->endpoints[(*it)++]);
-    return d;
-}
+/* ---- newcomers ---- */
 
 /* What changed until now is in the snapshot that follows: those who look already are told at
  * once, and the newcomer does not get it again as news when the device speaks next. */
@@ -169,48 +157,13 @@ static void catch_up(struct device *d)
             *point_marks(&p) &= (uint8_t)~MARK_LIVE;
 }
 
-static void snapshot_rows(struct shard *s, struct ask *a)
-{
-    struct buf b;
-    struct json_out j;
-    size_t it = 0, rows = 0;
-    unsigned shards = s->engine->n_shards;
-    buf_init(&b, FRAG_MAX);
-    for (struct device *d; (d = next_device(s, a->sub, &it));) {
-        if (b.n)
-            buf_putc(&b, ',');
-        json_out_init(&j, &b);
-        if (a->sub->topic == LIVE_DEVICE)
-            render_detail(d, &j);
-        else
-            render_summary(d, &j);
-        if (++rows % SNAPSHOT_ROWS == 0 || b.n > FRAG_MAX / 8) {
-            struct live_frag *f = take_frag(&b);
-            live_push_snapshot(a->outbox, a->sub, f, false, shards);
-            live_frag_unref(f);
-            buf_init(&b, FRAG_MAX);
-        }
-    }
-    struct live_frag *f = take_frag(&b);
-    live_push_snapshot(a->outbox, a->sub, f, true, shards);
-    live_frag_unref(f);
-}
-
-void feed_resnapshot(struct shard *s, struct ask *a)
-{
-    if (a->sub->topic == LIVE_FLEET || a->sub->topic == LIVE_DEVICE)
-        snapshot_rows(s, a);
-    else
-        live_push_snapshot(a->outbox, a->sub, NULL, true, s->engine->n_shards);
-}
-
 void feed_subscribe(struct shard *s, struct ask *a)
 {
     size_t it = 0;
     if (a->sub->topic == LIVE_DEVICE)
-        for (struct device *d; (d = next_device(s, a->sub, &it));)
+        for (struct device *d; (d = snapshot_next(s, a->sub, &it));)
             catch_up(d);
     a->result = live_table_add(s->live, a->outbox, a->sub);
     if (!a->result)
-        feed_resnapshot(s, a);
+        snapshot_begin(s, a->outbox, a->sub);
 }

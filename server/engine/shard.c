@@ -25,6 +25,7 @@ enum err shard_init(struct shard *s, struct engine *e, unsigned index)
     s->shapes = spb_shapes_new(seed);
     heap_init(&s->deadlines);
     list_init(&s->dirty);
+    list_init(&s->snapshots);
     buf_init(&s->missed, (size_t)1 << 20);
     arena_init(&s->scratch, SCRATCH_CHUNK, SCRATCH_LIMIT);
     arena_init(&s->scratch2, SCRATCH_CHUNK, SCRATCH_LIMIT);
@@ -37,6 +38,7 @@ enum err shard_init(struct shard *s, struct engine *e, unsigned index)
 void shard_fini(struct shard *s)
 {
     size_t it = 0;
+    snapshots_fini(s);
     for (struct device *d; (d = map_next(&s->by_endpoint, &it));)
         device_free(d);
     words_fini(&s->words);
@@ -278,8 +280,11 @@ static uint64_t next_wake(const struct shard *s)
     struct heap_node *top = heap_top(&s->deadlines);
     if (top && top->key < at)
         at = top->key;
-    if ((s->missed.n || !list_empty(&s->dirty)) && s->next_tick_ms < at)
+    bool ticks = s->missed.n || !list_empty(&s->dirty) || !list_empty(&s->snapshots);
+    if (ticks && s->next_tick_ms < at)
         at = s->next_tick_ms;
+    if (snapshots_due(s))
+        at = 0;
     if (s->batch && s->batch_since_ms + batch_age_ms(s) < at)
         at = s->batch_since_ms + batch_age_ms(s);
     if (s->parked) /* at once, or when there may be room */
@@ -304,6 +309,7 @@ static void run(void *arg)
         unpark(s, false);
         run_deadlines(s);
         run_ticks(s);
+        snapshots_run(s);
     }
     unpark(s, true);
     s->now = clock_now();

@@ -45,6 +45,7 @@ void live_outbox_close(struct live_outbox *o);
  * larger than its changes), what goes into one frame of it, and errors waiting at once. */
 #define LIVE_SNAPSHOT_FACTOR 16
 #define LIVE_SNAPSHOT_FRAME  (1u << 20)
+#define LIVE_SNAPSHOT_SLICE  (1u << 17) /* about what a shard adds to one at a time */
 #define LIVE_MAX_ERRORS      64
 #define LIVE_MAX_RESYNC      16 /* listed by one live_drain */
 
@@ -69,6 +70,10 @@ void live_push(struct live_outbox *o, const struct live_sub *s, enum live_part p
  * snapshot is complete (done:true) when `shards` parts have said so. */
 void live_push_snapshot(struct live_outbox *o, const struct live_sub *s, struct live_frag *devices,
                         bool last, unsigned shards);
+/* live_outbox_wants: what waits of snapshots, and one slice more, goes into one frame.  A shard
+ * that looks before each slice lets no more than that wait, and deltas do not wait for the whole.
+ */
+bool live_outbox_wants(struct live_outbox *o);
 void live_push_error(struct live_outbox *o, struct str sub_id, const char *code,
                      const char *detail);
 /* live_forget drops everything queued for a subscription (unsubscribe). */

@@ -279,6 +279,14 @@ out:
     pthread_mutex_unlock(&o->lock);
 }
 
+bool live_outbox_wants(struct live_outbox *o)
+{
+    pthread_mutex_lock(&o->lock);
+    bool wants = !o->closed && o->snap_bytes + LIVE_SNAPSHOT_SLICE <= LIVE_SNAPSHOT_FRAME;
+    pthread_mutex_unlock(&o->lock);
+    return wants;
+}
+
 void live_forget(struct live_outbox *o, const struct live_sub *s)
 {
     pthread_mutex_lock(&o->lock);

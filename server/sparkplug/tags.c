@@ -167,12 +167,19 @@ static uint8_t datatype_of(const struct spb_metric *m)
     return m->has_datatype ? SPB_UNKNOWN : guesses[m->wire];
 }
 
+/* Room for cells comes by fours: what is read back from the database has no buttons yet (Node
+ * Control/...), and would leave its place when the first birth adds them. */
+static size_t room_for(size_t cells)
+{
+    return (cells + 3) / 4 * 4;
+}
+
 /* Makes `next` the scope's shape and gives every new place a cell; takes the reference over. */
 static enum err adopt(struct spb_node *n, struct scope *s, struct spb_shape *next)
 {
     size_t before = spb_shape_count(s->shape), after = spb_shape_count(next);
-    if (after > before) {
-        struct spb_cell *cells = realloc(s->cells, after * sizeof *cells);
+    if (room_for(after) > room_for(before)) {
+        struct spb_cell *cells = realloc(s->cells, room_for(after) * sizeof *cells);
         if (!cells) {
             spb_shape_unref(next);
             return ERR_NOMEM;

@@ -1,66 +1,15 @@
 /* Edges of a device's status, one shard without its thread: what our own absence leaves behind. */
-#include "fake_world.h"
+#include "one_shard.h"
 
-#include "engine/engine_int.h"
+#define MANY 20000
 
-#define THEN_MS 1700000000000 /* when the test begins */
-#define MANY    20000
-
-struct fixture {
-    struct config *config;
-    struct engine engine;
-    struct shard shard;
-};
-
-static int begin(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    struct buf why;
-    char *const none[] = {NULL};
-    buf_init(&why, 1024);
-    assert_non_null(f);
-    assert_int_equal(config_load(0, none, none, &f->config, &why), ERR_OK);
-    buf_fini(&why);
-    f->engine = (struct engine){
-        .config = f->config, .metrics = metrics_new(), .shards = &f->shard, .n_shards = 1};
-    assert_int_equal(shard_init(&f->shard, &f->engine, 0), ERR_OK);
-    f->shard.now = (struct moment){.mono_ms = 1000000, .utc_ms = THEN_MS};
-    *state = f;
-    return 0;
-}
-
-static int end(void **state)
-{
-    struct fixture *f = *state;
-    shard_fini(&f->shard);
-    metrics_free(f->engine.metrics);
-    config_free(f->config);
-    free(f);
-    world_forget();
-    return 0;
-}
-
-static void pass(struct fixture *f, int64_t ms)
+static void pass(struct one_shard *f, int64_t ms)
 {
     f->shard.now.mono_ms += (uint64_t)ms;
     f->shard.now.utc_ms += ms;
 }
 
-/* A registered device that was heard a moment ago, and what is stored of that forgotten. */
-static struct device *online(struct fixture *f, int64_t id)
-{
-    char name[16];
-    snprintf(name, sizeof name, "dev-%d", (int)id);
-    struct device *d = device_new(&f->shard, id, str_of(name));
-    assert_non_null(d);
-    d->evidence.lw = BRAID_LW_REGISTERED;
-    device_heard(d, false, "update");
-    device_settle(d);
-    assert_int_equal(d->verdict.status, BRAID_ONLINE);
-    return d;
-}
-
-static void absent(struct fixture *f, struct device *d, const char *kind)
+static void absent(struct one_shard *f, struct device *d, const char *kind)
 {
     device_blind(d, kind);
     device_settle(d);
@@ -78,7 +27,7 @@ static size_t stored(const char *start)
 
 static void a_device_that_comes_back_as_it_was_has_nothing_new_on_its_timeline(void **state)
 {
-    struct fixture *f = *state;
+    struct one_shard *f = *state;
     struct device *d = online(f, 7);
     world_forget();
     pass(f, 1000);
@@ -102,7 +51,7 @@ static void a_device_that_comes_back_as_it_was_has_nothing_new_on_its_timeline(v
 
 static void one_that_comes_back_otherwise_is_told_of_our_absence_first(void **state)
 {
-    struct fixture *f = *state;
+    struct one_shard *f = *state;
     struct device *d = online(f, 7);
     world_forget();
     pass(f, 1000);
@@ -123,7 +72,7 @@ static void one_that_comes_back_otherwise_is_told_of_our_absence_first(void **st
 
 static void one_that_stays_away_is_told_of_our_absence_after_a_while(void **state)
 {
-    struct fixture *f = *state;
+    struct one_shard *f = *state;
     struct device *d = online(f, 7);
     world_forget();
     pass(f, 1000);
@@ -145,7 +94,7 @@ static void one_that_stays_away_is_told_of_our_absence_after_a_while(void **stat
 
 static void a_second_absence_keeps_what_was_true_before_the_first(void **state)
 {
-    struct fixture *f = *state;
+    struct one_shard *f = *state;
     struct device *d = online(f, 7);
     world_forget();
     pass(f, 1000);
@@ -161,7 +110,7 @@ static void a_second_absence_keeps_what_was_true_before_the_first(void **state)
 
 static void a_fleet_is_missed_in_a_few_statements(void **state)
 {
-    struct fixture *f = *state;
+    struct one_shard *f = *state;
     size_t ids = 0;
     for (int64_t id = 1; id <= MANY; id++)
         online(f, id);
