@@ -133,8 +133,12 @@ test('others look and change nothing', async (t) => {
   await sign_in(page, '/storage');
   await page.reload(); // the session tells its role
   await page.getByRole('row', { name: /standard/ }).waitFor();
+  await page.getByText('samples stay up to 8 days longer').waitFor();
   for (const name of ['New class', 'New rule', 'Edit standard'])
     assert.equal(await page.getByRole('button', { name }).count(), 0, name);
+  await page.goto(`${mock.url}/devices/sim-demo-00001`);
+  await page.getByText(/History about/).waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Retention of series' }).count(), 0);
 });
 
 test('the overview warns when the disk will be full soon, and only then', async (t) => {
@@ -154,4 +158,27 @@ test('a device tells what its history takes', async (t) => {
   const page = await open(t);
   await sign_in(page, '/devices/sim-demo-00001');
   await page.getByText(/History about 9\.4 MB on disk/).waitFor();
+});
+
+test('a series is given a class of its own, and back to the rules', async (t) => {
+  const page = await open(t);
+  await sign_in(page, '/devices/sim-demo-00001');
+  await page.getByRole('button', { name: 'Retention of series' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('20 more: say which.').waitFor();
+  await dialog.getByLabel('Find a series').fill('5700');
+  const choice = dialog.getByLabel('Class of lwm2m:/3303/0/5700');
+  const says = (words) => choice.locator('option:checked', { hasText: words }).waitFor({ state: 'attached' });
+  await says('by the rules: standard');
+  assert.equal(await dialog.getByRole('combobox').count(), 1);
+  await choice.selectOption('short');
+  await page.getByText('lwm2m:/3303/0/5700 is in class short').waitFor();
+  await says('short');
+  assert.equal(mock.state.storage.fixed.get('lwm2m:/3303/0/5700'), 'short');
+  await choice.selectOption('');
+  await says('by the rules: standard');
+  assert.equal(mock.state.storage.fixed.size, 0);
+  await dialog.getByLabel('Find a series').fill('nothing');
+  await dialog.getByText('No such series.').waitFor();
+  assert.deepEqual(page.complaints, []);
 });

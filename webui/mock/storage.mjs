@@ -11,6 +11,7 @@ export class Storage {
       ['short', { raw_days: 7, minute_days: 30, hour_days: 400 }],
     ]);
     this.rules = [];
+    this.fixed = new Map(); // series -> class
     this.next_id = 1;
   }
 
@@ -70,6 +71,20 @@ export class Storage {
     };
   }
 
+  series() {
+    const of = (series) => ({
+      series,
+      class: this.fixed.get(series) ?? 'standard',
+      fixed: this.fixed.has(series),
+    });
+    return [...Array(120)].map((_, i) => ({
+      ...of(i ? `spb:/value_${i}` : 'lwm2m:/3303/0/5700'),
+      samples: 15_000,
+      bytes: 78_000,
+      oldest: null,
+    }));
+  }
+
   device(endpoint) {
     return {
       endpoint,
@@ -96,7 +111,18 @@ export function storage_routes(storage, device, Problem) {
             .map((e) => storage.device(e)),
         ),
     ],
-    ['GET', /^\/devices\/([^/]+)\/storage$/, (m) => ({ ...storage.device(device(m[1])), items: [], next: null })],
+    ['GET', /^\/devices\/([^/]+)\/storage$/, (m) => ({ ...storage.device(device(m[1])), items: storage.series(), next: null })],
+    [
+      'PUT',
+      /^\/devices\/([^/]+)\/storage$/,
+      (_, { body }) => {
+        if (body.class) storage.fixed.set(body.series, body.class);
+        else storage.fixed.delete(body.series);
+        const { series, class: name, fixed } = storage.series().find((s) => s.series === body.series);
+        return { series, class: name, fixed };
+      },
+    ],
+    ['GET', /^\/storage\/classes$/, () => list([...storage.classes].map(([name, days]) => ({ name, ...days })))],
     ['GET', /^\/storage\/rules$/, () => list(storage.rules)],
     [
       'POST',

@@ -36,6 +36,8 @@ import type {
   RetentionDays,
   RetentionRule,
   RetentionRuleEdit,
+  SeriesClass,
+  SeriesStorage,
   StorageDevice,
   StorageReport,
 } from './storage';
@@ -252,6 +254,14 @@ export const api = {
     request<Page<StorageDevice>>('GET', `/storage/devices${query({ sort: '-bytes', limit })}`),
   device_storage: (endpoint: string) =>
     request<StorageDevice>('GET', `${device(endpoint)}/storage${query({ limit: 1 })}`),
+  series_storage: (endpoint: string, cursor: string | null) =>
+    request<Page<SeriesStorage>>(
+      'GET',
+      `${device(endpoint)}/storage${query({ limit: 1000, cursor })}`,
+    ),
+  series_class_put: (endpoint: string, series: string, name: string | null) =>
+    request<SeriesClass>('PUT', `${device(endpoint)}/storage`, { series, class: name }),
+  classes: () => request<Page<{ name: string }>>('GET', '/storage/classes'),
   class_put: (name: string, days: RetentionDays) =>
     request<RetentionDays>('PUT', `/storage/classes/${encodeURIComponent(name)}`, days),
   class_remove: (name: string) =>

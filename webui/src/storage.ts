@@ -48,6 +48,18 @@ export interface StorageDevice {
   counted_at: string | null;
 }
 
+/** The class of a series: given to it, or found by the rules. */
+export interface SeriesClass {
+  series: string;
+  class: string;
+  fixed: boolean;
+}
+
+export interface SeriesStorage extends SeriesClass {
+  samples: number;
+  bytes: number;
+}
+
 export interface RetentionRuleEdit {
   series: string | null;
   endpoint: string | null;

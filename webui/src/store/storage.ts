@@ -2,11 +2,12 @@
 // the overview asks for the forecast every ten minutes.
 
 import { signal } from '@preact/signals';
-import { api } from '../api';
+import { all_pages, api } from '../api';
 import type {
   RetentionDays,
   RetentionRule,
   RetentionRuleEdit,
+  SeriesStorage,
   StorageDevice,
   StorageReport,
 } from '../storage';
@@ -54,6 +55,37 @@ export function device_storage_open(endpoint: string): () => void {
     device_storage.value = null;
   };
 }
+
+/** Of the device whose dialog is open. */
+export const series_classes = signal<{ series: SeriesStorage[]; classes: string[] } | null>(null);
+
+export function series_classes_open(endpoint: string): () => void {
+  let open = true;
+  void attempt(async () => {
+    const [series, classes] = await Promise.all([
+      all_pages((cursor) => api.series_storage(endpoint, cursor)),
+      api.classes(),
+    ]);
+    if (open) series_classes.value = { series, classes: classes.items.map((c) => c.name) };
+  });
+  return () => {
+    open = false;
+    series_classes.value = null;
+  };
+}
+
+/** series_class_put gives a series a class of its own; null: that of the rules again. */
+export const series_class_put = (endpoint: string, series: string, name: string | null) =>
+  attempt(async () => {
+    const now = await api.series_class_put(endpoint, series, name);
+    const of = series_classes.value;
+    if (of)
+      series_classes.value = {
+        ...of,
+        series: of.series.map((s) => (s.series === series ? { ...s, ...now } : s)),
+      };
+    toast('ok', `${series} is in class ${now.class}`);
+  });
 
 const changed = (words: string, work: () => Promise<unknown>) =>
   attempt(async () => {

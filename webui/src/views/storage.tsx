@@ -31,6 +31,7 @@ import {
 } from '../storage';
 import { Act, Age, Fact, Quiet } from '../ui/bits';
 import { Confirm, Dialog, FormEnd } from '../ui/dialog';
+import { SeriesClasses } from './series_classes';
 
 /** The overview's warning: only when the disk is full or will be within a week. */
 export function StorageNote() {
@@ -46,16 +47,23 @@ export function StorageNote() {
 
 /** One line on the device page. */
 export function DeviceStorageLine({ endpoint }: { endpoint: string }) {
+  const [classes, set_classes] = useState(false);
   useEffect(() => device_storage_open(endpoint), [endpoint]);
   const s = device_storage.value;
-  if (!s || s.endpoint !== endpoint || !s.counted_at) return null;
+  if (!s || s.endpoint !== endpoint) return null;
   return (
-    <p class="identity device-storage">
-      <span>
-        History about {bytes_text(s.bytes)} on disk, {count_text(s.samples)} samples, counted{' '}
-        <Age at={s.counted_at} ago />
-      </span>
-    </p>
+    <>
+      <div class="identity device-storage">
+        {s.counted_at && (
+          <span>
+            History about {bytes_text(s.bytes)} on disk, {count_text(s.samples)} samples, counted{' '}
+            <Age at={s.counted_at} ago />
+          </span>
+        )}
+        {may_admin.value && <Act onPress={() => set_classes(true)}>Retention of series</Act>}
+      </div>
+      {classes && <SeriesClasses endpoint={endpoint} onClose={() => set_classes(false)} />}
+    </>
   );
 }
 
@@ -108,6 +116,10 @@ function Kinds({ s }: { s: StorageReport }) {
   );
 }
 
+/** Whole partitions are dropped (docs/architecture.md). */
+const LONGER =
+  'What is older than its class keeps is dropped in whole parts: samples stay up to 8 days longer, minutes up to 4 weeks, hours up to a year.';
+
 function ClassDialog({ of, onClose }: { of: StorageClass | null; onClose: () => void }) {
   const [name, set_name] = useState(of?.name ?? '');
   const [raw, set_raw] = useState(String(of?.raw_days ?? 30));
@@ -137,7 +149,7 @@ function ClassDialog({ of, onClose }: { of: StorageClass | null; onClose: () => 
   return (
     <Dialog
       title={of ? `Class ${of.name}` : 'New class'}
-      note="What is older than its class keeps is dropped, a week of samples at a time. Days count at once, also for what is stored."
+      note={`${LONGER} Days count at once, also for what is stored.`}
       onClose={onClose}
     >
       <form onSubmit={(e) => void submit(e)}>
@@ -230,6 +242,7 @@ function Classes({ list }: { list: StorageClass[] }) {
           </tbody>
         </table>
       </div>
+      <p class="muted">{LONGER}</p>
       {edit && <ClassDialog of={edit === 'new' ? null : edit} onClose={() => set_edit(null)} />}
       {remove && (
         <Confirm
