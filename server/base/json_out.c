@@ -176,3 +176,24 @@ void json_raw(struct json_out *j, struct str json)
     separate(j);
     buf_str(j->b, json);
 }
+
+#define PUT(word, type)                                                                            \
+    void json_put_##word(struct json_out *j, const char *key, type v)                              \
+    {                                                                                              \
+        json_key(j, key);                                                                          \
+        json_##word(j, v);                                                                         \
+    }
+PUT(str, struct str)
+PUT(text, const char *)
+PUT(i64, int64_t)
+PUT(u64, uint64_t)
+PUT(double, double)
+PUT(bool, bool)
+PUT(time, int64_t)
+PUT(raw, struct str)
+
+void json_put_null(struct json_out *j, const char *key)
+{
+    json_key(j, key);
+    json_null(j);
+}

@@ -1,6 +1,6 @@
 /* json_out.h - appends JSON to a buf, commas and nesting handled, numbers exact.
  *
- *   json_open(&j, '{'); json_key(&j, "endpoint"); json_str(&j, ep); json_close(&j);
+ *   json_open(&j, '{'); json_put_str(&j, "endpoint", ep); json_close(&j);
  *
  * Integers beyond 2^53 are written as decimal strings (documented in docs/protocols.md), NaN and
  * infinities as null, invalid UTF-8 bytes as U+FFFD, so the output is always valid JSON. */
@@ -34,5 +34,16 @@ void json_null(struct json_out *j);
 void json_time(struct json_out *j, int64_t utc_ms); /* RFC 3339; 0 becomes null */
 void json_base64(struct json_out *j, const void *p, size_t n);
 void json_raw(struct json_out *j, struct str json); /* one complete JSON value, not checked */
+
+/* json_put_X writes a member of an object: the key, and the value as json_X does. */
+void json_put_str(struct json_out *j, const char *key, struct str s);
+void json_put_text(struct json_out *j, const char *key, const char *s);
+void json_put_i64(struct json_out *j, const char *key, int64_t v);
+void json_put_u64(struct json_out *j, const char *key, uint64_t v);
+void json_put_double(struct json_out *j, const char *key, double v);
+void json_put_bool(struct json_out *j, const char *key, bool v);
+void json_put_null(struct json_out *j, const char *key);
+void json_put_time(struct json_out *j, const char *key, int64_t utc_ms);
+void json_put_raw(struct json_out *j, const char *key, struct str json);
 
 #endif

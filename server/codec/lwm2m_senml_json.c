@@ -95,12 +95,10 @@ static enum err put_value(struct json_out *j, const struct lw_value *v)
         put_vd(j->b, v->s);
         return ERR_OK;
     case LW_OBJLNK:
-        json_key(j, "vlo");
-        json_str(j, str_make(text, lw_objlnk_text(*v, text)));
+        json_put_str(j, "vlo", str_make(text, lw_objlnk_text(*v, text)));
         return ERR_OK;
     default:
-        json_key(j, "vs");
-        json_str(j, v->s);
+        json_put_str(j, "vs", v->s);
         return ERR_OK;
     }
 }
@@ -118,16 +116,11 @@ static enum err encode(struct lw_path base, const struct lw_entries *in, bool et
         const struct lw_entry *entry = &in->v[i];
         char name[LW_PATH_TEXT];
         json_open(&j, '{');
-        if (!i && names.bn_len) {
-            json_key(&j, "bn");
-            json_str(&j, str_make(names.bn, names.bn_len));
-        }
-        json_key(&j, "n");
-        json_str(&j, str_make(name, senml_name(&names, entry->path, name)));
-        if (entry->time_ms) {
-            json_key(&j, "t");
-            json_double(&j, (double)entry->time_ms / 1000);
-        }
+        if (!i && names.bn_len)
+            json_put_str(&j, "bn", str_make(names.bn, names.bn_len));
+        json_put_str(&j, "n", str_make(name, senml_name(&names, entry->path, name)));
+        if (entry->time_ms)
+            json_put_double(&j, "t", (double)entry->time_ms / 1000);
         if (entry->value.type != LW_NONE)
             e = put_value(&j, &entry->value);
         else if (etch)

@@ -160,18 +160,13 @@ void lw_list_to_json(struct json_out *j, const struct lw_entries *list)
         const struct lw_entry *e = &list->v[i];
         char path[LW_PATH_TEXT];
         json_open(j, '{');
-        json_key(j, "path");
-        json_str(j, str_make(path, lw_path_text(e->path, path)));
+        json_put_str(j, "path", str_make(path, lw_path_text(e->path, path)));
         json_key(j, "value");
         lw_value_json(j, e->value);
-        if (lw_json_type(e->value)) {
-            json_key(j, "type");
-            json_text(j, lw_json_type(e->value));
-        }
-        if (e->time_ms) {
-            json_key(j, "time");
-            json_i64(j, e->time_ms);
-        }
+        if (lw_json_type(e->value))
+            json_put_text(j, "type", lw_json_type(e->value));
+        if (e->time_ms)
+            json_put_i64(j, "time", e->time_ms);
         json_close(j);
     }
     json_close(j);

@@ -96,14 +96,12 @@ void msg_json_put_code(struct json_out *j, lw_code code)
 {
     char text[8];
     lw_code_text(code, text);
-    json_key(j, "code");
-    json_text(j, text);
+    json_put_text(j, "code", text);
 }
 
 void msg_json_put_payload(struct json_out *j, unsigned ct, struct str payload)
 {
-    json_key(j, "ct");
-    json_u64(j, ct);
+    json_put_u64(j, "ct", ct);
     json_key(j, "payload");
     json_base64(j, payload.p, payload.n);
 }
@@ -144,10 +142,8 @@ static void put_body(struct json_out *j, const struct lw_downlink *d)
     } else if (one && d->path.n >= 3 && lw_path_eq(one->path, d->path)) {
         json_key(j, "value");
         lw_value_json(j, one->value);
-        if (lw_json_type(one->value)) {
-            json_key(j, "type");
-            json_text(j, lw_json_type(one->value));
-        }
+        if (lw_json_type(one->value))
+            json_put_text(j, "type", lw_json_type(one->value));
     } else {
         json_key(j, "values");
         lw_list_to_json(j, &d->values);
@@ -158,8 +154,7 @@ static void put_ct(struct json_out *j, const struct lw_downlink *d)
 {
     if (d->ct == LW_CT_NONE)
         return;
-    json_key(j, "ct");
-    json_u64(j, d->ct);
+    json_put_u64(j, "ct", d->ct);
 }
 
 static void put_op_members(struct json_out *j, const struct lw_downlink *d)
@@ -169,22 +164,17 @@ static void put_op_members(struct json_out *j, const struct lw_downlink *d)
         put_ct(j, d);
         break;
     case LW_DOWN_DISCOVER:
-        if (d->depth >= 0) {
-            json_key(j, "depth");
-            json_i64(j, d->depth);
-        }
+        if (d->depth >= 0)
+            json_put_i64(j, "depth", d->depth);
         break;
     case LW_DOWN_WRITE:
     case LW_DOWN_WRITE_UPDATE:
-        json_key(j, "mode");
-        json_text(j, d->op == LW_DOWN_WRITE ? "replace" : "update");
+        json_put_text(j, "mode", d->op == LW_DOWN_WRITE ? "replace" : "update");
         put_body(j, d);
         break;
     case LW_DOWN_CREATE:
-        if (d->has_instance) {
-            json_key(j, "instance");
-            json_u64(j, d->instance);
-        }
+        if (d->has_instance)
+            json_put_u64(j, "instance", d->instance);
         put_body(j, d);
         break;
     case LW_DOWN_WRITE_COMPOSITE:
@@ -199,10 +189,8 @@ static void put_op_members(struct json_out *j, const struct lw_downlink *d)
             put_attributes(j, &d->attrs);
         break;
     case LW_DOWN_EXECUTE:
-        if (d->args.p) {
-            json_key(j, "args");
-            json_str(j, d->args);
-        }
+        if (d->args.p)
+            json_put_str(j, "args", d->args);
         break;
     case LW_DOWN_READ_COMPOSITE:
     case LW_DOWN_OBSERVE_COMPOSITE:
@@ -210,8 +198,7 @@ static void put_op_members(struct json_out *j, const struct lw_downlink *d)
         put_ct(j, d);
         break;
     case LW_DOWN_CANCEL:
-        json_key(j, "observation");
-        json_text(j, d->observation.text);
+        json_put_text(j, "observation", d->observation.text);
         break;
     default:
         break;
@@ -220,19 +207,13 @@ static void put_op_members(struct json_out *j, const struct lw_downlink *d)
 
 static void put_ack(struct json_out *j, const struct lw_downlink *d)
 {
-    if (d->token.text[0]) {
-        json_key(j, "token");
-        json_text(j, d->token.text);
-    }
+    if (d->token.text[0])
+        json_put_text(j, "token", d->token.text);
     msg_json_put_code(j, d->code);
-    if (d->has_lifetime) {
-        json_key(j, "lifetime");
-        json_u64(j, d->lifetime);
-    }
-    if (d->error.p) {
-        json_key(j, "error");
-        json_str(j, d->error);
-    }
+    if (d->has_lifetime)
+        json_put_u64(j, "lifetime", d->lifetime);
+    if (d->error.p)
+        json_put_str(j, "error", d->error);
     if (d->values.n) {
         json_key(j, "values");
         lw_list_to_json(j, &d->values);
@@ -272,8 +253,7 @@ enum err msg_json_encode(struct str endpoint, const struct lw_downlink *d, struc
     } else {
         buf_puts(topic, "cmd/");
         buf_puts(topic, d->token.text);
-        json_key(&j, "op");
-        json_text(&j, lw_down_words[d->op]);
+        json_put_text(&j, "op", lw_down_words[d->op]);
         if (lw_down_has_path(d->op))
             msg_json_put_path(&j, "path", d->path);
         put_op_members(&j, d);

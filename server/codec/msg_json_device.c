@@ -211,10 +211,8 @@ enum err msg_json_decode_down(struct arena *a, struct str topic, struct str payl
 
 static void put_str(struct json_out *j, const char *key, struct str s)
 {
-    if (!s.p)
-        return;
-    json_key(j, key);
-    json_str(j, s);
+    if (s.p)
+        json_put_str(j, key, s);
 }
 
 static int cmp_entries(const void *x, const void *y)
@@ -325,18 +323,14 @@ static enum err put_registration(struct json_out *j, const struct lw_uplink *u)
     const struct lw_registration_fields *reg = &u->reg;
     if (u->kind == LW_UP_REGISTER)
         put_str(j, "endpoint", u->endpoint);
-    if (reg->has_lifetime) {
-        json_key(j, "lifetime");
-        json_u64(j, reg->lifetime);
-    }
+    if (reg->has_lifetime)
+        json_put_u64(j, "lifetime", reg->lifetime);
     put_str(j, "version", reg->version);
     put_str(j, "bindingMode", reg->binding);
     put_str(j, "smsNumber", reg->sms);
     put_str(j, "pid", reg->profile);
-    if (reg->queue_mode >= 0) {
-        json_key(j, "queueMode");
-        json_bool(j, reg->queue_mode != 0);
-    }
+    if (reg->queue_mode >= 0)
+        json_put_bool(j, "queueMode", reg->queue_mode != 0);
     if (!reg->has_objects)
         return ERR_OK;
     put_versions(j, &reg->links);
@@ -377,10 +371,8 @@ static enum err put_up(struct json_out *j, const struct up_word *word, const str
         put_content(j, u);
         return ERR_OK;
     case LW_UP_BS_REQUEST:
-        if (u->pct != LW_CT_NONE) {
-            json_key(j, "pct");
-            json_u64(j, u->pct);
-        }
+        if (u->pct != LW_CT_NONE)
+            json_put_u64(j, "pct", u->pct);
         return ERR_OK;
     default:
         return ERR_OK;

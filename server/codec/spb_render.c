@@ -379,12 +379,9 @@ static enum err put_template(const struct job *job, struct json_out *j)
 {
     const Braid__Sparkplug__Template *t = job->message;
     json_open(j, '{');
-    json_key(j, "ref");
-    json_text(j, t->template_ref && t->template_ref[0] ? t->template_ref : NULL);
-    json_key(j, "version");
-    json_text(j, t->version);
-    json_key(j, "definition");
-    json_bool(j, t->has_is_definition && t->is_definition);
+    json_put_text(j, "ref", t->template_ref && t->template_ref[0] ? t->template_ref : NULL);
+    json_put_text(j, "version", t->version);
+    json_put_bool(j, "definition", t->has_is_definition && t->is_definition);
     enum err e = put_members(job, t, j);
     if (!e && t->n_parameters)
         e = put_parameters(job, t, j);

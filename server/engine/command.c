@@ -59,10 +59,8 @@ void command_set_error(struct command *c, const char *error)
     buf_init(&b, 4096);
     json_out_init(&j, &b);
     json_open(&j, '{');
-    json_key(&j, "code");
-    json_null(&j);
-    json_key(&j, "error");
-    json_text(&j, error);
+    json_put_null(&j, "code");
+    json_put_text(&j, "error", error);
     json_close(&j);
     free(c->result);
     c->result = buf_take(&b, NULL);

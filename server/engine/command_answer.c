@@ -12,8 +12,7 @@ static void answer_json(const struct lw_answer *a, struct buf *b)
     json_out_init(&j, b);
     json_open(&j, '{');
     lw_code_text(a->code, code);
-    json_key(&j, "code");
-    json_text(&j, code);
+    json_put_text(&j, "code", code);
     if (a->values.n) {
         json_key(&j, "values");
         json_open(&j, '[');
@@ -21,12 +20,10 @@ static void answer_json(const struct lw_answer *a, struct buf *b)
             const struct lw_entry *e = &a->values.v[i];
             json_open(&j, '{');
             lw_path_text(e->path, text);
-            json_key(&j, "path");
-            json_text(&j, text);
+            json_put_text(&j, "path", text);
             json_key(&j, "value");
             lw_value_json(&j, e->value);
-            json_key(&j, "type");
-            json_text(&j, lw_type_word(e->value.type));
+            json_put_text(&j, "type", lw_type_word(e->value.type));
             json_close(&j);
         }
         json_close(&j);
@@ -35,19 +32,15 @@ static void answer_json(const struct lw_answer *a, struct buf *b)
         struct buf links;
         buf_init(&links, PAYLOAD_MAX);
         lw_links_write(&links, a->links);
-        json_key(&j, "links");
-        json_str(&j, buf_view(&links));
+        json_put_str(&j, "links", buf_view(&links));
         buf_fini(&links);
     }
     if (a->has_created) {
         lw_path_text(a->created, text);
-        json_key(&j, "path");
-        json_text(&j, text);
+        json_put_text(&j, "path", text);
     }
-    if (a->error.p) {
-        json_key(&j, "error");
-        json_str(&j, a->error);
-    }
+    if (a->error.p)
+        json_put_str(&j, "error", a->error);
     json_close(&j);
 }
 

@@ -238,12 +238,9 @@ static void put_broker(struct json_out *j, struct engine *e)
     int64_t sp_ms = atomic_load(&e->sp_since_ms), lw_ms = atomic_load(&e->lw_since_ms);
     json_key(j, "broker");
     json_open(j, '{');
-    json_key(j, "sparkplug");
-    json_text(j, mqtt_is_up(e->sp) ? "up" : "down");
-    json_key(j, "lwm2m");
-    json_text(j, mqtt_is_up(e->lw) ? "up" : "down");
-    json_key(j, "since");
-    json_time(j, sp_ms > lw_ms ? sp_ms : lw_ms);
+    json_put_text(j, "sparkplug", mqtt_is_up(e->sp) ? "up" : "down");
+    json_put_text(j, "lwm2m", mqtt_is_up(e->lw) ? "up" : "down");
+    json_put_time(j, "since", sp_ms > lw_ms ? sp_ms : lw_ms);
     json_close(j);
 }
 
@@ -254,8 +251,7 @@ static void fleet_json(struct engine *e, const struct fleet_counts *c, struct bu
     writer_get_state(e->writer, &w);
     json_out_init(&j, out);
     json_open(&j, '{');
-    json_key(&j, "devices");
-    json_u64(&j, c->devices);
+    json_put_u64(&j, "devices", c->devices);
     json_key(&j, "by_status");
     json_open(&j, '{');
     for (int s = 0; s < BRAID_STATUS_COUNT; s++) {
@@ -263,30 +259,21 @@ static void fleet_json(struct engine *e, const struct fleet_counts *c, struct bu
         json_u64(&j, c->by_status[s]);
     }
     json_close(&j);
-    json_key(&j, "lwm2m_active");
-    json_u64(&j, c->lwm2m_active);
-    json_key(&j, "sparkplug_online");
-    json_u64(&j, c->sparkplug_online);
-    json_key(&j, "messages_per_s");
-    json_double(&j, (double)(int64_t)(c->messages_per_s * 10) / 10);
-    json_key(&j, "metrics_per_s");
-    json_double(&j, (double)(int64_t)(c->metrics_per_s * 10) / 10);
+    json_put_u64(&j, "lwm2m_active", c->lwm2m_active);
+    json_put_u64(&j, "sparkplug_online", c->sparkplug_online);
+    json_put_double(&j, "messages_per_s", (double)(int64_t)(c->messages_per_s * 10) / 10);
+    json_put_double(&j, "metrics_per_s", (double)(int64_t)(c->metrics_per_s * 10) / 10);
     put_broker(&j, e);
     json_key(&j, "database");
     json_open(&j, '{');
-    json_key(&j, "state");
-    json_text(&j, w.up ? "up" : "down");
-    json_key(&j, "since");
-    json_time(&j, w.since_ms);
-    json_key(&j, "spooled_rows");
-    json_u64(&j, w.spooled_rows);
+    json_put_text(&j, "state", w.up ? "up" : "down");
+    json_put_time(&j, "since", w.since_ms);
+    json_put_u64(&j, "spooled_rows", w.spooled_rows);
     json_close(&j);
     json_key(&j, "telemetry");
     flow_json(e, &j);
-    json_key(&j, "started_at");
-    json_time(&j, e->started_ms);
-    json_key(&j, "version");
-    json_text(&j, BRAID_VERSION);
+    json_put_time(&j, "started_at", e->started_ms);
+    json_put_text(&j, "version", BRAID_VERSION);
     json_close(&j);
 }
 

@@ -207,21 +207,16 @@ void flow_json(struct engine *e, struct json_out *j)
     bool paused = atomic_load(&e->paused), shedding = atomic_load(&e->shedding);
     writer_get_state(e->writer, &w);
     json_open(j, '{');
-    json_key(j, "state");
-    json_text(j, shedding ? "refused" : paused ? "paused" : "flowing");
-    json_key(j, "since");
-    json_time(j, atomic_load(&e->paused_since_ms));
-    json_key(j, "reason");
-    json_text(j, !paused && !shedding ? NULL
-                 : w.up ? "The database is slower than what comes in, and the spool is full."
-                        : "The database is away, and the spool is full.");
-    json_key(j, "samples_refused");
-    json_i64(j, metric_get(e->metrics, M_SAMPLES_REFUSED));
-    json_key(j, "messages_lost");
-    json_i64(j, metric_get(e->metrics, M_SEQ_MISSING) + metric_get(e->metrics, M_SEQ_UNUSABLE));
-    json_key(j, "broker_dropped");
-    json_i64(j, atomic_load(&e->broker_dropped));
-    json_key(j, "broker_dropped_at");
-    json_time(j, atomic_load(&e->broker_dropped_ms));
+    json_put_text(j, "state", shedding ? "refused" : paused ? "paused" : "flowing");
+    json_put_time(j, "since", atomic_load(&e->paused_since_ms));
+    json_put_text(j, "reason",
+                  !paused && !shedding ? NULL
+                  : w.up ? "The database is slower than what comes in, and the spool is full."
+                         : "The database is away, and the spool is full.");
+    json_put_i64(j, "samples_refused", metric_get(e->metrics, M_SAMPLES_REFUSED));
+    json_put_i64(j, "messages_lost",
+                 metric_get(e->metrics, M_SEQ_MISSING) + metric_get(e->metrics, M_SEQ_UNUSABLE));
+    json_put_i64(j, "broker_dropped", atomic_load(&e->broker_dropped));
+    json_put_time(j, "broker_dropped_at", atomic_load(&e->broker_dropped_ms));
     json_close(j);
 }

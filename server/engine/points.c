@@ -118,16 +118,12 @@ static void add_latest(const struct point *p, struct buf *json)
     buf_putc(json, json->n ? ',' : '[');
     json_out_init(&j, json);
     json_open(&j, '{');
-    json_key(&j, "i");
-    json_u64(&j, p->res ? p->res->series : p->tag.cell->series);
-    json_key(&j, "t");
-    json_i64(&j, point_at(p));
+    json_put_u64(&j, "i", p->res ? p->res->series : p->tag.cell->series);
+    json_put_i64(&j, "t", point_at(p));
     json_key(&j, "v");
     point_value_json(p, &j);
-    json_key(&j, "q");
-    json_text(&j, point_quality(p));
-    json_key(&j, "o");
-    json_text(&j, p->res ? lw_source_word((enum lw_source)p->res->source) : "data");
+    json_put_text(&j, "q", point_quality(p));
+    json_put_text(&j, "o", p->res ? lw_source_word((enum lw_source)p->res->source) : "data");
     json_close(&j);
     if (json->n - before > VALUE_MAX)
         json->n = before;

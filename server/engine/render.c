@@ -5,26 +5,7 @@
 
 static void put_text(struct json_out *j, const char *key, const char *text)
 {
-    json_key(j, key);
-    json_text(j, text && *text ? text : NULL);
-}
-
-static void put_time(struct json_out *j, const char *key, int64_t ms)
-{
-    json_key(j, key);
-    json_time(j, ms);
-}
-
-static void put_count(struct json_out *j, const char *key, uint64_t n)
-{
-    json_key(j, key);
-    json_u64(j, n);
-}
-
-static void put_bool(struct json_out *j, const char *key, bool v)
-{
-    json_key(j, key);
-    json_bool(j, v);
+    json_put_text(j, key, text && *text ? text : NULL);
 }
 
 static void lwm2m_summary(const struct device *d, struct json_out *j)
@@ -38,14 +19,14 @@ static void lwm2m_summary(const struct device *d, struct json_out *j)
     put_text(j, "state", lw_reg_state_word(r->state));
     put_text(j, "dialect", r->dialect == LW_DIALECT_JSON ? "json" : "oma");
     put_text(j, "version", r->version);
-    put_count(j, "lifetime", r->lifetime);
+    json_put_u64(j, "lifetime", r->lifetime);
     put_text(j, "binding", r->binding);
-    put_bool(j, "queue_mode", r->queue_mode);
-    put_time(j, "registered_at", r->registered_ms);
-    put_time(j, "updated_at", r->updated_ms);
-    put_time(j, "expires_at", r->expires_ms);
-    put_count(j, "observations", lw_client_observations(d->lw));
-    put_count(j, "resources", d->n_resources);
+    json_put_bool(j, "queue_mode", r->queue_mode);
+    json_put_time(j, "registered_at", r->registered_ms);
+    json_put_time(j, "updated_at", r->updated_ms);
+    json_put_time(j, "expires_at", r->expires_ms);
+    json_put_u64(j, "observations", lw_client_observations(d->lw));
+    json_put_u64(j, "resources", d->n_resources);
     json_close(j);
 }
 
@@ -66,20 +47,20 @@ static void sparkplug_summary(const struct device *d, struct json_out *j)
         json_u64(j, i.bd_seq);
     else
         json_null(j);
-    put_count(j, "seq", i.seq);
-    put_time(j, "born_at", i.born_ms);
-    put_time(j, "died_at", i.died_ms);
-    put_bool(j, "conformant", i.conformant);
-    put_count(j, "devices", i.n_devices);
-    put_count(j, "devices_born", i.n_devices_born);
-    put_count(j, "metrics", d->n_metrics);
-    put_count(j, "sequence_gaps", i.gaps);
-    put_count(j, "lost_messages", (uint64_t)i.lost_messages + i.missing);
-    put_count(j, "rebirths", i.rebirths_asked);
+    json_put_u64(j, "seq", i.seq);
+    json_put_time(j, "born_at", i.born_ms);
+    json_put_time(j, "died_at", i.died_ms);
+    json_put_bool(j, "conformant", i.conformant);
+    json_put_u64(j, "devices", i.n_devices);
+    json_put_u64(j, "devices_born", i.n_devices_born);
+    json_put_u64(j, "metrics", d->n_metrics);
+    json_put_u64(j, "sequence_gaps", i.gaps);
+    json_put_u64(j, "lost_messages", (uint64_t)i.lost_messages + i.missing);
+    json_put_u64(j, "rebirths", i.rebirths_asked);
     json_key(j, "last_rebirth");
     if (i.last_cause) {
         json_open(j, '{');
-        put_time(j, "at", i.last_cause_ms);
+        json_put_time(j, "at", i.last_cause_ms);
         put_text(j, "cause", spb_cause_words(i.last_cause));
         json_close(j);
     } else {
@@ -98,16 +79,15 @@ static void summary_members(struct device *d, struct json_out *j)
     put_text(j, "sentence", now.sentence);
     put_text(j, "standing", standing_word(shard_standing(d->shard, str_of(d->endpoint))));
     put_text(j, "link", braid_link_word(now.link));
-    put_time(j, "status_since", verdict_since_ms(d));
-    put_time(j, "last_seen", d->last_seen_ms);
+    json_put_time(j, "status_since", verdict_since_ms(d));
+    json_put_time(j, "last_seen", d->last_seen_ms);
     put_text(j, "fault", d->evidence.fault);
     put_text(j, "manufacturer", d->manufacturer);
     put_text(j, "model", d->model);
     put_text(j, "firmware", d->firmware);
     put_text(j, "serial", d->serial);
-    json_key(j, "messages_per_s");
-    json_double(j, (double)(int)(d->messages_per_s * 10 + 0.5f) / 10);
-    put_count(j, "lost_samples", d->samples_refused);
+    json_put_double(j, "messages_per_s", (double)(int)(d->messages_per_s * 10 + 0.5f) / 10);
+    json_put_u64(j, "lost_samples", d->samples_refused);
     json_key(j, "lwm2m");
     lwm2m_summary(d, j);
     json_key(j, "sparkplug");
@@ -129,7 +109,7 @@ static void evidence_item(struct json_out *j, const char *key, int64_t at, const
         return;
     }
     json_open(j, '{');
-    put_time(j, "at", at);
+    json_put_time(j, "at", at);
     put_text(j, "kind", kind);
     json_close(j);
 }
@@ -172,7 +152,7 @@ static void objects(struct device *d, struct json_out *j)
             const struct lw_object_model *m = lw_model_object(d->shard->engine->model, object);
             struct str version = {NULL, 0};
             json_open(j, '{');
-            put_count(j, "id", object);
+            json_put_u64(j, "id", object);
             put_text(j, "name", m ? m->name : NULL);
             json_key(j, "instances");
             json_open(j, '[');
@@ -202,8 +182,7 @@ static void put_series(struct json_out *j, const struct point *p)
     struct buf key;
     buf_init(&key, (size_t)1 << 20);
     point_key(p, &key);
-    json_key(j, "series");
-    json_str(j, buf_view(&key));
+    json_put_str(j, "series", buf_view(&key));
     buf_fini(&key);
 }
 
@@ -226,10 +205,10 @@ static void resources(struct device *d, struct json_out *j)
         put_series(j, &p);
         put_value(j, &p);
         put_text(j, "type", point_datatype(&p));
-        put_time(j, "at", p.res->at_ms);
+        json_put_time(j, "at", p.res->at_ms);
         put_text(j, "source", lw_source_word((enum lw_source)p.res->source));
         put_text(j, "quality", point_quality(&p));
-        put_bool(j, "observed", d->lw && lw_client_observes(d->lw, resource_path(p.res)));
+        json_put_bool(j, "observed", d->lw && lw_client_observes(d->lw, resource_path(p.res)));
         json_close(j);
     }
     json_close(j);
@@ -252,10 +231,10 @@ static void observations(struct device *d, struct json_out *j)
         }
         if (o->composite)
             json_close(j);
-        put_bool(j, "active", o->active);
-        put_time(j, "since", o->since_ms);
-        put_time(j, "last_notify", o->last_notify_ms);
-        put_count(j, "notifies", o->notifies);
+        json_put_bool(j, "active", o->active);
+        json_put_time(j, "since", o->since_ms);
+        json_put_time(j, "last_notify", o->last_notify_ms);
+        json_put_u64(j, "notifies", o->notifies);
         json_close(j);
     }
     json_close(j);
@@ -269,11 +248,10 @@ static void sparkplug_devices(struct device *d, struct json_out *j)
         if (s->life == SPB_LIFE_UNKNOWN)
             continue;
         json_open(j, '{');
-        json_key(j, "device");
-        json_str(j, s->name);
+        json_put_str(j, "device", s->name);
         put_text(j, "state", spb_life_word(s->life));
-        put_time(j, "born_at", s->born_ms);
-        put_time(j, "died_at", s->died_ms);
+        json_put_time(j, "born_at", s->born_ms);
+        json_put_time(j, "died_at", s->died_ms);
         json_close(j);
     }
     json_close(j);
@@ -295,18 +273,17 @@ static void metrics(struct device *d, struct json_out *j)
             json_str(j, p.tag.of->name);
         else
             json_null(j);
-        json_key(j, "name");
-        json_str(j, w->name);
+        json_put_str(j, "name", w->name);
         put_text(j, "datatype", point_datatype(&p));
         put_value(j, &p);
         put_text(j, "quality", point_quality(&p));
-        put_time(j, "at", point_at(&p));
+        json_put_time(j, "at", point_at(&p));
         json_key(j, "unit");
         if (w->unit.n)
             json_str(j, w->unit);
         else
             json_null(j);
-        put_bool(j, "writable", p.tag.announced && !w->readonly);
+        json_put_bool(j, "writable", p.tag.announced && !w->readonly);
         json_close(j);
     }
     json_close(j);
@@ -316,8 +293,7 @@ void render_detail(struct device *d, struct json_out *j)
 {
     json_open(j, '{');
     summary_members(d, j);
-    json_key(j, "created_at");
-    json_time(j, d->created_ms);
+    json_put_time(j, "created_at", d->created_ms);
     json_key(j, "evidence");
     evidence(d, j);
     json_key(j, "objects");
@@ -338,8 +314,8 @@ void render_command_members(const struct command *c, const char *why, int64_t fi
 {
     put_text(j, "state", cmd_state_word(c->state));
     put_text(j, "why", why);
-    put_time(j, "sent_at", c->sent_ms);
-    put_time(j, "finished_at", finished_ms);
+    json_put_time(j, "sent_at", c->sent_ms);
+    json_put_time(j, "finished_at", finished_ms);
     json_key(j, "result");
     if (c->result)
         json_raw(j, str_of(c->result));
@@ -354,9 +330,8 @@ void render_command(const struct command *c, const char *why, int64_t finished_m
     put_text(j, "id", c->id);
     put_text(j, "endpoint", c->device->endpoint);
     put_text(j, "op", cmd_op_word(c->op));
-    json_key(j, "request");
-    json_raw(j, str_of(c->request));
-    put_time(j, "created_at", c->created_ms);
+    json_put_raw(j, "request", str_of(c->request));
+    json_put_time(j, "created_at", c->created_ms);
     put_text(j, "by", c->by);
     render_command_members(c, why, finished_ms, j);
     json_close(j);

@@ -105,8 +105,7 @@ void series_news_begin(struct series_news *n, struct device *d)
 
 static void put_member(struct json_out *j, const char *key, struct str text)
 {
-    json_key(j, key);
-    json_str(j, text);
+    json_put_str(j, key, text);
 }
 
 void series_news_end(struct series_news *n)
@@ -136,8 +135,7 @@ void series_news_add(struct series_news *n, uint32_t series, const struct point 
     point_key(p, &key);
     json_out_init(&j, &n->json);
     json_open(&j, '{');
-    json_key(&j, "i");
-    json_u64(&j, series);
+    json_put_u64(&j, "i", series);
     put_member(&j, "s", str_of(p->res ? "lwm2m" : "sparkplug"));
     put_member(&j, "k", buf_view(&key));
     put_member(&j, "d", str_of(point_datatype(p)));

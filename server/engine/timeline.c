@@ -17,18 +17,12 @@ static void feed_entry(struct device *d, int64_t at_ms, enum tl_kind kind, const
     buf_init(&b, 65536);
     json_out_init(&j, &b);
     json_open(&j, '{');
-    json_key(&j, "id");
-    json_null(&j);
-    json_key(&j, "endpoint");
-    json_text(&j, d->endpoint);
-    json_key(&j, "at");
-    json_time(&j, at_ms);
-    json_key(&j, "strand");
-    json_text(&j, tl_strand(kind));
-    json_key(&j, "kind");
-    json_text(&j, tl_word(kind));
-    json_key(&j, "text");
-    json_text(&j, text);
+    json_put_null(&j, "id");
+    json_put_text(&j, "endpoint", d->endpoint);
+    json_put_time(&j, "at", at_ms);
+    json_put_text(&j, "strand", tl_strand(kind));
+    json_put_text(&j, "kind", tl_word(kind));
+    json_put_text(&j, "text", text);
     json_key(&j, "detail");
     if (detail.p)
         json_raw(&j, detail);

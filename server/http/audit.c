@@ -38,14 +38,10 @@ void audit_change(struct request *r, const char *action, struct str target, stru
     buf_init(&b, HTTP_BODY_MAX);
     json_out_init(&j, &b);
     json_open(&j, '{');
-    if (old_json.p) {
-        json_key(&j, "old");
-        json_raw(&j, old_json);
-    }
-    if (new_json.p) {
-        json_key(&j, "new");
-        json_raw(&j, new_json);
-    }
+    if (old_json.p)
+        json_put_raw(&j, "old", old_json);
+    if (new_json.p)
+        json_put_raw(&j, "new", new_json);
     json_close(&j);
     auth_audit(r, action, target, b.err ? (struct str){0} : buf_view(&b));
     buf_fini(&b);

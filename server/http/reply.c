@@ -118,16 +118,11 @@ struct json_out *reply_problem_open(struct request *r, int status, const char *c
     count_refusal(r, code);
     struct json_out *j = &r->json;
     json_open(j, '{');
-    json_key(j, "type");
-    json_text(j, "about:blank");
-    json_key(j, "title");
-    json_text(j, reply_reason(status));
-    json_key(j, "status");
-    json_i64(j, status);
-    json_key(j, "code");
-    json_text(j, code);
-    json_key(j, "detail");
-    json_text(j, detail);
+    json_put_text(j, "type", "about:blank");
+    json_put_text(j, "title", reply_reason(status));
+    json_put_i64(j, "status", status);
+    json_put_text(j, "code", code);
+    json_put_text(j, "detail", detail);
     return j;
 }
 

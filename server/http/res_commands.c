@@ -175,8 +175,7 @@ static void answer(struct request *r, struct str object)
         why = arena_str(&r->arena, why); /* terminated */
     struct json_out *j =
         reply_problem_open(r, status, code, why.n && why.p ? why.p : outcomes[state].detail);
-    json_key(j, "command");
-    json_raw(j, object);
+    json_put_raw(j, "command", object);
     json_close(j);
 }
 
@@ -208,18 +207,12 @@ static void answer_from_memory(struct request *r, const struct post *p, struct s
     buf_init(&b, HTTP_ANSWER_MAX);
     json_out_init(&j, &b);
     json_open(&j, '{');
-    json_key(&j, "id");
-    json_text(&j, p->id);
-    json_key(&j, "endpoint");
-    json_str(&j, r->params[0]);
-    json_key(&j, "op");
-    json_text(&j, cmd_op_word(p->request.op));
-    json_key(&j, "request");
-    json_raw(&j, p->text);
-    json_key(&j, "created_at");
-    json_time(&j, p->created_ms);
-    json_key(&j, "by");
-    json_text(&j, r->who.name);
+    json_put_text(&j, "id", p->id);
+    json_put_str(&j, "endpoint", r->params[0]);
+    json_put_text(&j, "op", cmd_op_word(p->request.op));
+    json_put_raw(&j, "request", p->text);
+    json_put_time(&j, "created_at", p->created_ms);
+    json_put_text(&j, "by", r->who.name);
     buf_putc(&b, ',');
     buf_str(&b, members.n ? members
                           : (struct str)STR("\"state\":\"queued\",\"why\":null,\"sent_at\":null,"

@@ -53,8 +53,7 @@ static void audit(struct request *r, const char *action, struct str target, cons
     buf_init(&b, 4096);
     json_out_init(&j, &b);
     json_open(&j, '{');
-    json_key(&j, key);
-    json_str(&j, value);
+    json_put_str(&j, key, value);
     json_close(&j);
     auth_audit(r, action, target, b.err ? (struct str){0} : buf_view(&b));
     buf_fini(&b);
@@ -117,10 +116,8 @@ static void issue_failed(struct request *r, enum err e)
 static void put_where(struct request *r, struct json_out *j, const struct wish *w)
 {
     const struct config *c = r->http->parts.config;
-    json_key(j, "host");
-    json_text(j, c->connect_host);
-    json_key(j, "port");
-    json_i64(j, w->password ? c->connect_tls_password_port : c->connect_tls_port);
+    json_put_text(j, "host", c->connect_host);
+    json_put_i64(j, "port", w->password ? c->connect_tls_password_port : c->connect_tls_port);
 }
 
 static void put_pem(struct json_out *j, const char *key, const struct buf *pem)
@@ -137,31 +134,22 @@ static void put_bundle(struct request *r, struct str name, const struct wish *w,
 {
     struct json_out *j = reply_json(r, 201);
     json_open(j, '{');
-    json_key(j, "endpoint");
-    json_str(j, name);
-    json_key(j, "kind");
-    json_text(j, w->password ? "password" : "certificate");
+    json_put_str(j, "endpoint", name);
+    json_put_text(j, "kind", w->password ? "password" : "certificate");
     put_where(r, j, w);
     if (w->password) {
-        json_key(j, "username");
-        json_str(j, name);
-        json_key(j, "password");
-        json_text(j, b->password);
+        json_put_str(j, "username", name);
+        json_put_text(j, "password", b->password);
     } else {
-        json_key(j, "serial");
-        json_text(j, b->serial);
-        json_key(j, "fingerprint");
-        json_text(j, b->fingerprint);
-        json_key(j, "not_before");
-        json_time(j, b->not_before_ms);
-        json_key(j, "not_after");
-        json_time(j, b->not_after_ms);
+        json_put_text(j, "serial", b->serial);
+        json_put_text(j, "fingerprint", b->fingerprint);
+        json_put_time(j, "not_before", b->not_before_ms);
+        json_put_time(j, "not_after", b->not_after_ms);
         put_pem(j, "certificate", &b->cert);
         put_pem(j, "key", &b->key);
     }
     put_pem(j, "ca", &b->ca);
-    json_key(j, "broker");
-    json_text(j, broker);
+    json_put_text(j, "broker", broker);
     json_close(j);
 }
 
@@ -244,12 +232,9 @@ static void answer_state(struct request *r, struct str name, const char *state)
     const char *broker = settle(r);
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
-    json_key(j, "endpoint");
-    json_str(j, name);
-    json_key(j, "state");
-    json_text(j, state);
-    json_key(j, "broker");
-    json_text(j, broker);
+    json_put_str(j, "endpoint", name);
+    json_put_text(j, "state", state);
+    json_put_text(j, "broker", broker);
     json_close(j);
 }
 

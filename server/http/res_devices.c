@@ -112,8 +112,7 @@ static void write_rows(struct request *r, const struct engine_rows *rows, size_t
     for (size_t i = 0; i < n; i++)
         write_row(j, &rows->v[i], labels ? &labels[i] : NULL);
     json_close(j);
-    json_key(j, "total");
-    json_u64(j, rows->total);
+    json_put_u64(j, "total", rows->total);
     json_key(j, "next");
     if (rows->n > n)
         write_cursor(j, &rows->v[n - 1]);

@@ -7,15 +7,13 @@ void res_healthz(struct request *r)
 {
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
-    json_key(j, "status");
-    json_text(j, "alive");
+    json_put_text(j, "status", "alive");
     json_close(j);
 }
 
 static void up_or_down(struct json_out *j, const char *key, bool up)
 {
-    json_key(j, key);
-    json_text(j, up ? "up" : "down");
+    json_put_text(j, key, up ? "up" : "down");
 }
 
 void res_readyz(struct request *r)
@@ -30,16 +28,14 @@ void res_readyz(struct request *r)
         ready ? reply_json(r, 200) : reply_problem_open(r, 503, "not_ready", "A part is not up.");
     if (ready)
         json_open(j, '{');
-    json_key(j, "state");
-    json_text(j, "active");
+    json_put_text(j, "state", "active");
     json_key(j, "broker");
     json_open(j, '{');
     up_or_down(j, "sparkplug", h.sparkplug_up);
     up_or_down(j, "lwm2m", h.lwm2m_up);
     json_close(j);
     up_or_down(j, "database", h.database_up);
-    json_key(j, "telemetry");
-    json_text(j, flows ? "flowing" : h.telemetry_refused ? "refused" : "paused");
+    json_put_text(j, "telemetry", flows ? "flowing" : h.telemetry_refused ? "refused" : "paused");
     json_key(j, "packing"); /* no reason to be out of service: what waits is stored and readable */
     json_text(j, metric_get(r->http->parts.metrics, M_BACKLOG_SLOTS) < LANDING_BEHIND ? "in_time"
                                                                                       : "behind");
@@ -66,8 +62,7 @@ void res_waiting(struct request *r, const char *word)
             r, 503, standby ? "standby" : "not_ready",
             standby ? "Another braidd serves this database; this one waits to take over."
                     : "The server is starting.");
-        json_key(j, "state");
-        json_text(j, word);
+        json_put_text(j, "state", word);
         json_close(j);
     }
 }

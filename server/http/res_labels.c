@@ -23,12 +23,9 @@ static void show(struct request *r)
     reply_version(r, l.version);
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
-    json_key(j, "endpoint");
-    json_str(j, r->params[0]);
-    json_key(j, "tags");
-    json_raw(j, l.tags);
-    json_key(j, "groups");
-    json_raw(j, l.groups);
+    json_put_str(j, "endpoint", r->params[0]);
+    json_put_raw(j, "tags", l.tags);
+    json_put_raw(j, "groups", l.groups);
     json_close(j);
 }
 
@@ -124,8 +121,7 @@ static bool run(struct request *r, const struct str *endpoints, size_t n, struct
     if (e == ERR_NOTFOUND) {
         struct json_out *j =
             reply_problem_open(r, 422, "unknown_group", "There is no such group; make it first.");
-        json_key(j, "group");
-        json_str(j, missing);
+        json_put_str(j, "group", missing);
         json_close(j);
     } else if (e == ERR_CONFLICT) {
         reply_problem(r, 409, "conflict", "A device or group was deleted meanwhile; try again.");
@@ -246,18 +242,15 @@ static void put_result(struct json_out *j, const struct label_result *d)
         if (str_is(d->result, reasons[i].code))
             detail = reasons[i].detail;
     json_open(j, '{');
-    json_key(j, "endpoint");
-    json_str(j, d->endpoint);
+    json_put_str(j, "endpoint", d->endpoint);
     json_key(j, "result");
     if (detail) {
         json_text(j, "failed");
         json_key(j, "code");
     }
     json_str(j, d->result);
-    if (detail) {
-        json_key(j, "detail");
-        json_text(j, detail);
-    }
+    if (detail)
+        json_put_text(j, "detail", detail);
     json_close(j);
 }
 
@@ -271,14 +264,10 @@ static void answer(struct request *r, const struct label_result *done, size_t n)
     r->audited = changed > 0;
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
-    json_key(j, "matched");
-    json_u64(j, n);
-    json_key(j, "changed");
-    json_u64(j, changed);
-    json_key(j, "unchanged");
-    json_u64(j, unchanged);
-    json_key(j, "failed");
-    json_u64(j, n - changed - unchanged);
+    json_put_u64(j, "matched", n);
+    json_put_u64(j, "changed", changed);
+    json_put_u64(j, "unchanged", unchanged);
+    json_put_u64(j, "failed", n - changed - unchanged);
     json_key(j, "items");
     json_open(j, '[');
     for (size_t i = 0; i < n; i++)

@@ -54,10 +54,8 @@ static void write_examples(struct json_out *j, const struct config *c)
              "\"0\":{\"0\":\"IoT Testing Corp\",\"1\":\"SimDevice-temperature_sensor\"}}}}'",
              line);
     json_text(j, command);
-    json_key(j, "lwm2m_topic");
-    json_text(j, "lwm2m/{endpoint}/reg");
-    json_key(j, "sparkplug_topic");
-    json_text(j, "spBv1.0/{group}/NBIRTH/{edge_node}");
+    json_put_text(j, "lwm2m_topic", "lwm2m/{endpoint}/reg");
+    json_put_text(j, "sparkplug_topic", "spBv1.0/{group}/NBIRTH/{edge_node}");
     json_close(j);
 }
 
@@ -66,14 +64,12 @@ void res_connect(struct request *r)
     const struct config *c = r->http->parts.config;
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
-    json_key(j, "host");
-    json_text(j, c->connect_host);
+    json_put_text(j, "host", c->connect_host);
     port(j, "tls_port", c->connect_tls_port);
     port(j, "tls_password_port", c->connect_tls_password_port);
     port(j, "plain_port", c->connect_plain_port);
     port(j, "websocket_port", c->connect_websocket_port);
-    json_key(j, "host_id");
-    json_text(j, c->sparkplug_host_id);
+    json_put_text(j, "host_id", c->sparkplug_host_id);
     write_examples(j, c);
     json_close(j);
 }

@@ -75,12 +75,9 @@ static void write_session(struct request *r, const char *name, enum role role, c
 {
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
-    json_key(j, "username");
-    json_text(j, name);
-    json_key(j, "role");
-    json_text(j, role_word(role));
-    json_key(j, "csrf");
-    json_text(j, csrf);
+    json_put_text(j, "username", name);
+    json_put_text(j, "role", role_word(role));
+    json_put_text(j, "csrf", csrf);
     json_close(j);
 }
 

@@ -17,14 +17,10 @@ static struct str as_json(struct request *r, struct str name, const char *role, 
     buf_init(&b, 1024);
     json_out_init(&j, &b);
     json_open(&j, '{');
-    json_key(&j, "name");
-    json_str(&j, name);
-    json_key(&j, "role");
-    json_text(&j, role);
-    if (expires_ms) {
-        json_key(&j, "expires_at");
-        json_time(&j, expires_ms);
-    }
+    json_put_str(&j, "name", name);
+    json_put_text(&j, "role", role);
+    if (expires_ms)
+        json_put_time(&j, "expires_at", expires_ms);
     json_close(&j);
     struct str copy = b.err ? (struct str){0} : arena_str(&r->arena, buf_view(&b));
     buf_fini(&b);
@@ -97,10 +93,8 @@ void res_user_post(struct request *r)
     changed(r, "user_add", name, (struct str){0}, as_json(r, name, role_word(role), 0));
     struct json_out *j = reply_json(r, 201);
     json_open(j, '{');
-    json_key(j, "username");
-    json_str(j, name);
-    json_key(j, "role");
-    json_text(j, role_word(role));
+    json_put_str(j, "username", name);
+    json_put_text(j, "role", role_word(role));
     json_close(j);
 }
 
@@ -184,16 +178,11 @@ void res_token_post(struct request *r)
     changed(r, "token_add", name, (struct str){0}, as_json(r, name, role_word(role), expires_ms));
     struct json_out *j = reply_json(r, 201);
     json_open(j, '{');
-    json_key(j, "id");
-    json_i64(j, id);
-    json_key(j, "name");
-    json_str(j, name);
-    json_key(j, "role");
-    json_text(j, role_word(role));
-    json_key(j, "token");
-    json_text(j, token);
-    json_key(j, "expires_at");
-    json_time(j, expires_ms);
+    json_put_i64(j, "id", id);
+    json_put_str(j, "name", name);
+    json_put_text(j, "role", role_word(role));
+    json_put_text(j, "token", token);
+    json_put_time(j, "expires_at", expires_ms);
     json_close(j);
 }
 

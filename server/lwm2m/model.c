@@ -395,40 +395,26 @@ static void write_resource(struct json_out *j, const struct lw_resource_model *r
                      : r->ops == LW_OP_E           ? "E"
                                                    : "";
     json_open(j, '{');
-    json_key(j, "id");
-    json_u64(j, r->id);
-    json_key(j, "name");
-    json_text(j, r->name);
-    json_key(j, "op");
-    json_text(j, op);
-    json_key(j, "multiple");
-    json_bool(j, r->multiple);
-    json_key(j, "mandatory");
-    json_bool(j, r->mandatory);
-    json_key(j, "type");
-    json_text(j, lw_type_word(r->type));
-    json_key(j, "range");
-    json_text(j, r->range);
-    json_key(j, "units");
-    json_text(j, r->units);
+    json_put_u64(j, "id", r->id);
+    json_put_text(j, "name", r->name);
+    json_put_text(j, "op", op);
+    json_put_bool(j, "multiple", r->multiple);
+    json_put_bool(j, "mandatory", r->mandatory);
+    json_put_text(j, "type", lw_type_word(r->type));
+    json_put_text(j, "range", r->range);
+    json_put_text(j, "units", r->units);
     json_close(j);
 }
 
 void lw_object_json(const struct lw_object_model *o, struct json_out *j)
 {
     json_open(j, '{');
-    json_key(j, "id");
-    json_u64(j, o->id);
-    json_key(j, "name");
-    json_text(j, o->name);
-    json_key(j, "version");
-    json_text(j, o->version);
-    json_key(j, "urn");
-    json_text(j, o->urn);
-    json_key(j, "multiple");
-    json_bool(j, o->multiple);
-    json_key(j, "mandatory");
-    json_bool(j, o->mandatory);
+    json_put_u64(j, "id", o->id);
+    json_put_text(j, "name", o->name);
+    json_put_text(j, "version", o->version);
+    json_put_text(j, "urn", o->urn);
+    json_put_bool(j, "multiple", o->multiple);
+    json_put_bool(j, "mandatory", o->mandatory);
     json_key(j, "resources");
     json_open(j, '[');
     for (size_t i = 0; i < o->n_resources; i++)
