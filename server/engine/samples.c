@@ -103,11 +103,6 @@ void series_news_begin(struct series_news *n, struct device *d)
     *n = (struct series_news){.device = d};
 }
 
-static void put_member(struct json_out *j, const char *key, struct str text)
-{
-    json_put_str(j, key, text);
-}
-
 void series_news_end(struct series_news *n)
 {
     if (!n->n)
@@ -136,11 +131,11 @@ void series_news_add(struct series_news *n, uint32_t series, const struct point 
     json_out_init(&j, &n->json);
     json_open(&j, '{');
     json_put_u64(&j, "i", series);
-    put_member(&j, "s", str_of(p->res ? "lwm2m" : "sparkplug"));
-    put_member(&j, "k", buf_view(&key));
-    put_member(&j, "d", str_of(point_datatype(p)));
+    json_put_str(&j, "s", str_of(p->res ? "lwm2m" : "sparkplug"));
+    json_put_str(&j, "k", buf_view(&key));
+    json_put_str(&j, "d", str_of(point_datatype(p)));
     if (point_unit(p).n)
-        put_member(&j, "u", point_unit(p));
+        json_put_str(&j, "u", point_unit(p));
     json_close(&j);
     buf_fini(&key);
     if (n->n >= NEWS_MAX)
