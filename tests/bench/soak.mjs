@@ -86,15 +86,16 @@ const sampler = setInterval(() => {
 }, 1000);
 
 const laps = [];
+const ofDevices = o.devices * 50; // samples that simulated devices store while a lap is waited for
 async function lap(name, messages, rate, meanwhile) {
   const load = await Load.start(stack, { nodes: o.nodes, metrics: o.metrics, tag: 'load' });
-  await born(stack, o.nodes);
+  await born(stack, o.nodes, ofDevices);
   const before = await storedSamples(stack);
   const run = load.run(messages, rate);
   await meanwhile?.(before);
   const report = await run;
   await load.stop();
-  await settled(stack);
+  await settled(stack, ofDevices);
   laps.push({ name, ...report });
   say(`  ${name}: ${report.metrics} samples sent`);
   return report;

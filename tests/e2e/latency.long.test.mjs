@@ -14,6 +14,6 @@ test('p99 from publish to WebSocket frame is under 250 ms with 200 devices at a 
   const result = JSON.parse(stdout.trim().split('\n').at(-1));
   t.diagnostic(JSON.stringify(result));
   assert.ok(result.messages_per_s >= 200, `${result.messages_per_s} messages/s are no such fleet`);
-  assert.ok(result.frame_ms.n >= result.sent * 0.5, `${result.frame_ms.n} frames for ${result.sent} messages`);
-  assert.ok(result.frame_ms.p99 < atMost(250), `p99 ${result.frame_ms.p99} ms`);
+  assert.equal(result.missed, 0, 'every value came on every way');
+  assert.ok(result.frame.p99 < atMost(250), `p99 ${result.frame.p99} ms`);
 });

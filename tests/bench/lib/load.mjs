@@ -130,24 +130,24 @@ export class Load {
   }
 }
 
-// bornNodes(stack, nodes): until the server knows them all, and what their births brought is stored.
-export async function born(stack, nodes) {
+// born(stack, nodes): until the server knows them all, and what their births brought is stored.
+export async function born(stack, nodes, others = 0) {
   await until(async () => (await stack.api('GET', '/fleet')).body.sparkplug_online >= nodes, 60000, 'all nodes born');
-  await settled(stack);
+  await settled(stack, others);
 }
 
 export const storedSamples = (stack) => stack.metric('braid_samples_total{stage="stored"}');
 
-// settled: nothing more is stored for a while.
-export async function settled(stack) {
-  let last = -1;
+// settled: nothing more is stored for a while, but for up to `others` samples of somebody else.
+export async function settled(stack, others = 0) {
+  let last = -Infinity;
   let since = Date.now();
   await until(async () => {
     const n = await storedSamples(stack);
-    if (n !== last) [last, since] = [n, Date.now()];
+    if (n - last > others) [last, since] = [n, Date.now()];
     return Date.now() - since > 600;
   }, 60000, 'nothing on its way');
-  return last;
+  return storedSamples(stack);
 }
 
 // storedUntil(stack, goal): when the counter of stored samples reached the goal (ms), or null when
