@@ -89,6 +89,8 @@ enum err engine_start(const struct engine_parts *parts, struct engine **out)
         err = make_shards(e);
     if (!err)
         err = engine_restore(e, parts->db);
+    if (!err)
+        err = sessions_new(e); /* shards publish as soon as one of them is up */
     for (unsigned i = 0; !err && i < e->n_shards; i++)
         err = shard_start(&e->shards[i]);
     if (!err)

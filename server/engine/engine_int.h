@@ -378,7 +378,9 @@ void ask_answer(struct ask *a,
 MUST_CHECK enum err ask_send(struct shard *s, struct ask *a);
 MUST_CHECK enum err ask_wait(struct ask *a, uint32_t wait_ms);
 
-/* sessions.c: the two broker connections */
+/* sessions.c: the two broker connections.  sessions_new makes both, before any thread that may
+ * publish; sessions_start lets them connect. */
+MUST_CHECK enum err sessions_new(struct engine *e);
 MUST_CHECK enum err sessions_start(struct engine *e);
 /* sessions_stop ends both; the shards may go on: what they publish is refused as without a broker.
  * sessions_free when the shards are gone. */

@@ -376,7 +376,7 @@ static void lw_acked(void *ctx, struct mqtt *m, int mid, int reason)
 
 /* ---- start and stop ---- */
 
-enum err sessions_start(struct engine *e)
+enum err sessions_new(struct engine *e)
 {
     const struct config *c = e->config;
     struct mqtt_options sp = {.name = "sparkplug",
@@ -416,11 +416,15 @@ enum err sessions_start(struct engine *e)
                                             .acked = lw_acked,
                                             .refused = lw_refused,
                                             .drained = lw_drained};
-    enum err err = mqtt_start(&lw, &lw_handler, &e->lw);
-    if (err)
-        return err;
+    enum err err = mqtt_new(&lw, &lw_handler, &e->lw);
+    return err ? err : mqtt_new(&sp, &sp_handler, &e->sp);
+}
+
+enum err sessions_start(struct engine *e)
+{
     publisher_open(e->publisher, e->lw);
-    return mqtt_start(&sp, &sp_handler, &e->sp);
+    enum err err = mqtt_start(e->lw);
+    return err ? err : mqtt_start(e->sp);
 }
 
 void sessions_stop(struct engine *e)

@@ -508,9 +508,8 @@ static void destroy(struct mqtt *m)
     free(m);
 }
 
-enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, struct mqtt **out)
+enum err mqtt_new(const struct mqtt_options *o, const struct mqtt_handler *h, struct mqtt **out)
 {
-    char name[16];
     struct mqtt *m = calloc(1, sizeof *m);
     if (!m)
         return ERR_NOMEM;
@@ -523,15 +522,19 @@ enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, 
         e = mqtt_out_new(&m->out);
     if (!e)
         e = make_room(m, 0);
-    snprintf(name, sizeof name, "mqtt-%s", o->name);
-    if (!e)
-        e = thread_start(&m->thread, name, run, m);
     if (e) {
         destroy(m);
         return e;
     }
     *out = m;
     return ERR_OK;
+}
+
+enum err mqtt_start(struct mqtt *m)
+{
+    char name[16];
+    snprintf(name, sizeof name, "mqtt-%s", m->o.name);
+    return thread_start(&m->thread, name, run, m);
 }
 
 void mqtt_close(struct mqtt *m, uint32_t flush_ms)

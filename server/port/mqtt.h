@@ -49,10 +49,12 @@ struct mqtt_handler {
     bool (*may_read)(void *ctx);
 };
 
-/* mqtt_start connects in the background and keeps at it until mqtt_stop.  Options and handler are
- * copied (strings too). */
-MUST_CHECK enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h,
-                               struct mqtt **out);
+/* mqtt_new makes a session that is not up.  Options and handler are copied (strings too). */
+MUST_CHECK enum err mqtt_new(const struct mqtt_options *o, const struct mqtt_handler *h,
+                             struct mqtt **out);
+/* mqtt_start connects in the background and keeps at it until mqtt_stop.  The handler may be called
+ * before it has returned. */
+MUST_CHECK enum err mqtt_start(struct mqtt *m);
 /* mqtt_stop sends DISCONNECT (the broker then forgets the will), waits for the thread, frees.
  * Publishes made before are flushed for at most `flush_ms`. */
 void mqtt_stop(struct mqtt *m, uint32_t flush_ms);

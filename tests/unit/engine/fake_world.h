@@ -56,6 +56,7 @@ static struct world {
     size_t n_held;
     int next_mid;
     bool session_present; /* of the first connection */
+    int n_sessions;
     const struct load_device *devices;
     const struct load_registration *registrations;
     const struct load_command *commands;
@@ -77,15 +78,24 @@ static void world_keep(char **list, size_t *n, char *text)
 
 /* ---- port/mqtt.h ---- */
 
-enum err mqtt_start(const struct mqtt_options *o, const struct mqtt_handler *h, struct mqtt **out)
+enum err mqtt_new(const struct mqtt_options *o, const struct mqtt_handler *h, struct mqtt **out)
 {
     struct mqtt *m = o->name[0] == 'l' ? &world.lw : &world.sp;
+    m->handler = *h;
+    m->up = false;
+    *out = m;
+    world.n_sessions++;
+    return ERR_OK;
+}
+
+enum err mqtt_start(struct mqtt *m)
+{
+    const struct mqtt_handler *h = &m->handler;
     struct buf topic, payload;
     uint8_t qos;
     bool retain;
-    m->handler = *h;
+    assert_int_equal(world.n_sessions, 2); /* whoever hears of one may use the other */
     m->up = true;
-    *out = m;
     buf_init(&topic, 1024);
     buf_init(&payload, 1024);
     if (h->will)
@@ -149,7 +159,7 @@ enum err mqtt_publish(struct mqtt *m, struct str topic, struct str payload, uint
 
 bool mqtt_is_up(const struct mqtt *m)
 {
-    return m && m->up;
+    return m->up;
 }
 
 /* ---- store/writer.h ---- */
@@ -355,6 +365,7 @@ static inline void world_forget(void)
     world.commit_result = ERR_OK;
     world.n_devices = world.n_registrations = world.n_nodes = world.n_commands = 0;
     world.n_subdevices = 0;
+    world.n_sessions = 0;
 }
 
 #endif

@@ -24,7 +24,8 @@ static struct mqtt *start_alive(struct seen *s, const char *id, bool clean, int 
                                    .clean_start = clean,
                                    .session_expiry_s = 60};
     const struct mqtt_handler h = seen_handler(s);
-    assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
+    assert_int_equal(mqtt_new(&o, &h, &m), ERR_OK);
+    assert_int_equal(mqtt_start(m), ERR_OK);
     return m;
 }
 
@@ -280,7 +281,8 @@ static struct mqtt *start_tls_at(struct seen *s, const char *host, const char *c
                                    .keepalive_s = 20,
                                    .clean_start = true};
     const struct mqtt_handler h = seen_handler(s);
-    assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
+    assert_int_equal(mqtt_new(&o, &h, &m), ERR_OK);
+    assert_int_equal(mqtt_start(m), ERR_OK);
     return m;
 }
 

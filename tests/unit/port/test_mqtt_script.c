@@ -105,8 +105,8 @@ static void say_birth(void *ctx, struct mqtt *m, bool session_present)
     on_connected(ctx, m, session_present);
 }
 
-static struct mqtt *start_with(struct seen *s, struct script *b,
-                               void (*connected)(void *, struct mqtt *, bool))
+static struct mqtt *make(struct seen *s, struct script *b,
+                         void (*connected)(void *, struct mqtt *, bool))
 {
     struct mqtt *m = NULL;
     struct mqtt_handler h = seen_handler(s);
@@ -119,7 +119,15 @@ static struct mqtt *start_with(struct seen *s, struct script *b,
                                    .client_id = "script",
                                    .keepalive_s = 60,
                                    .clean_start = true};
-    assert_int_equal(mqtt_start(&o, &h, &m), ERR_OK);
+    assert_int_equal(mqtt_new(&o, &h, &m), ERR_OK);
+    return m;
+}
+
+static struct mqtt *start_with(struct seen *s, struct script *b,
+                               void (*connected)(void *, struct mqtt *, bool))
+{
+    struct mqtt *m = make(s, b, connected);
+    assert_int_equal(mqtt_start(m), ERR_OK);
     return m;
 }
 
@@ -185,6 +193,24 @@ static void a_subscription_that_is_refused_is_told(void **state)
     stop(m, &b);
     assert_int_equal(s.refusals, 1);
     assert_int_equal(s.disconnected, 0);
+}
+
+static void a_session_says_nothing_before_it_is_started(void **state)
+{
+    (void)state;
+    static struct heard h;
+    struct script b;
+    struct seen s;
+    struct mqtt *m = make(&s, &b, on_connected);
+    struct pollfd p = {.fd = b.listener, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 100), 0);
+    assert_false(mqtt_is_up(m));
+    assert_int_equal(mqtt_publish(m, str_of("t"), str_of("x"), 1, false, NULL), ERR_BROKER);
+    assert_int_equal(mqtt_start(m), ERR_OK);
+    welcome(&b, &h);
+    stop(m, &b);
+    m = make(&s, &b, on_connected);
+    stop(m, &b); /* and one that never had its turn leaves nothing behind */
 }
 
 static void more_than_the_broker_takes_is_refused_and_the_session_lives(void **state)
@@ -436,6 +462,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_new_connection_says_first_is_what_the_handler_says),
         cmocka_unit_test(a_subscription_that_is_refused_is_told),
+        cmocka_unit_test(a_session_says_nothing_before_it_is_started),
         cmocka_unit_test(more_than_the_broker_takes_is_refused_and_the_session_lives),
         cmocka_unit_test(a_packet_beyond_what_was_announced_ends_the_connection_at_once),
         cmocka_unit_test(out_of_turn_and_garbage_end_the_connection),
