@@ -10,6 +10,7 @@
 #include "port/pg.h"
 #include "store/migrate.h"
 #include "store/pool.h"
+#include "store/recent.h"
 #include "store/writer.h"
 #include "upkeep/jobs.h"
 
@@ -29,6 +30,7 @@ struct app {
     struct lw_model *model;
     struct pg *lock; /* holds the advisory lock while it lives */
     struct pool *pool;
+    struct recent *recent;
     struct writer *writer;
     struct engine *engine;
     struct credentials *credentials;
@@ -159,7 +161,10 @@ static enum err start_parts(struct app *a)
     const struct config *c = a->config;
     enum err e = fail("pool", pool_new(c->db_conninfo, (size_t)c->db_pool, &a->pool));
     if (!e)
-        e = fail("writer", writer_start(c, a->metrics, &a->writer));
+        e = fail("memory",
+                 recent_new(((size_t)c->history_pack_memory << 20) / RECENT_ROW_BYTES, &a->recent));
+    if (!e)
+        e = fail("writer", writer_start(c, a->metrics, a->recent, &a->writer));
     if (e)
         return e;
     struct pg *db = NULL;
@@ -175,7 +180,7 @@ static enum err start_parts(struct app *a)
     e = fail("credentials", credentials_start(&credential, &a->credentials));
     if (e)
         return e;
-    e = fail("jobs", jobs_start(&(struct jobs_parts){c, a->metrics}, &a->jobs));
+    e = fail("jobs", jobs_start(&(struct jobs_parts){c, a->metrics, a->recent}, &a->jobs));
     if (e)
         return e;
     struct http_parts http = {c, a->metrics, a->engine, a->pool, a->credentials};
@@ -191,6 +196,7 @@ static void stop(struct app *a)
         engine_stop(a->engine);
     if (a->writer)
         writer_stop(a->writer);
+    recent_free(a->recent);
     if (a->pool)
         pool_free(a->pool);
     pg_close(a->lock);

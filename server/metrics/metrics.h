@@ -118,6 +118,8 @@
       "Rounds of removing the history of deleted series")                                          \
     X(M_PURGED_ROWS, 'c', "braid_purged_rows_total", "", "Rows of history of deleted series")      \
     X(M_PACKED_SAMPLES, 'c', "braid_packed_samples_total", "", "Samples packed into pieces")       \
+    X(M_PACKED_REMEMBERED, 'c', "braid_packed_from_memory_total", "",                              \
+      "Of these, samples that were in memory and not read back")                                   \
     X(M_PACKED_PIECES, 'c', "braid_packed_pieces_total", "", "Rows they were packed into")         \
     X(M_MERGED_SAMPLES, 'c', "braid_merged_samples_total", "", "Samples merged, late ones again")  \
     X(M_MERGED_CHUNKS, 'c', "braid_merged_chunks_total", "", "Rows they were merged into")         \

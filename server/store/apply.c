@@ -222,19 +222,22 @@ static enum err copy_all(struct pg *db, struct metrics *m, const struct chunk_vi
 static enum err store_chunk(struct pg *db, struct metrics *m, struct landing *l,
                             const struct chunk_view *c, bool slow, uint64_t *stored)
 {
-    bool is_new = false;
-    int slot = -1;
+    struct landing_claim claim = {.slot = -1};
     uint64_t samples = 0, texts = 0;
     enum err e = pg_script(db, "BEGIN");
     if (!e)
-        e = landing_claim(db, c->writer, c->batch_no, &is_new, &slot);
-    if (!e && is_new)
-        e = copy_all(db, m, c, landing_copy_sql(slot), slow, &samples, &texts);
+        e = landing_claim(db, c->writer, c->batch_no, &claim);
+    if (!e && claim.is_new)
+        e = copy_all(db, m, c, landing_copy_sql(claim.slot), slow, &samples, &texts);
+    if (!e && samples == c->rows)
+        landing_adding(l, &claim, c->samples);
     if (!e)
         e = pg_script(db, "COMMIT");
+    if (e || (claim.is_new && samples != c->rows))
+        landing_doubted(l, &claim);
     if (e)
         return e;
-    landing_added(l, slot, samples);
+    landing_added(l, &claim, samples);
     *stored = samples + texts;
     return ERR_OK;
 }

@@ -146,7 +146,6 @@ static char *put64(char *p, uint64_t v)
     return put32(put32(p, (uint32_t)(v >> 32)), (uint32_t)v);
 }
 
-#define SAMPLE_ROW   (2 + 4 + 4 + 4 + 8 + 4 + 8 + 4 + 2)
 #define ROWS_AT_ONCE 128
 
 /* series_id int, ts timestamptz, value float8, quality smallint */
@@ -163,13 +162,13 @@ static char *put_sample(char *p, const struct sample *s)
 
 static void put_samples(struct buf *out, const struct sample *v, size_t n)
 {
-    char rows[ROWS_AT_ONCE * SAMPLE_ROW];
+    char rows[ROWS_AT_ONCE * CHUNK_SAMPLE_BYTES];
     while (n) {
         size_t some = n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE;
         char *p = rows;
         for (size_t i = 0; i < some; i++)
             p = put_sample(p, &v[i]);
-        buf_put(out, rows, some * SAMPLE_ROW);
+        buf_put(out, rows, some * CHUNK_SAMPLE_BYTES);
         v += some;
         n -= some;
     }

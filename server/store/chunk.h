@@ -14,6 +14,9 @@
 #define CHUNK_BATCHES     5 /* ~20,000 rows */
 #define CHUNK_BATCHES_MAX 10
 
+/* A row of `samples`: four fields, series_id, ts, value and quality, a length before each. */
+#define CHUNK_SAMPLE_BYTES (2 + 4 + 4 + 4 + 8 + 4 + 8 + 4 + 2)
+
 /* What is stored, borrowed from a chunk or from a spool record. */
 struct chunk_view {
     uint64_t writer, batch_no; /* unique together; below 2^63 */

@@ -22,14 +22,16 @@ static const char *const count_sql[LANDING_SLOTS] = {
     COUNT(0), COUNT(1), COUNT(2), COUNT(3), COUNT(4), COUNT(5), COUNT(6), COUNT(7),
 };
 
-void landing_init(struct landing *l, int64_t slot_rows, int64_t slot_s)
+void landing_init(struct landing *l, struct recent *recent, int64_t slot_rows, int64_t slot_s)
 {
-    *l = (struct landing){.slot_rows = slot_rows, .slot_ms = (uint64_t)slot_s * 1000, .slot = -1};
+    *l = (struct landing){
+        .recent = recent, .slot_rows = slot_rows, .slot_ms = (uint64_t)slot_s * 1000, .slot = -1};
 }
 
 void landing_forget(struct landing *l)
 {
     l->slot = -1;
+    l->fresh = false;
     l->retry_ms = 0;
 }
 
@@ -45,47 +47,51 @@ static int slot_of(const struct pg_result *r)
     return slot >= 0 && slot < LANDING_SLOTS ? (int)slot : -1;
 }
 
+static void take_open(const struct pg_result *r, struct landing_claim *out)
+{
+    out->slot = slot_of(r);
+    out->turn = out->slot < 0 ? 0 : pg_i64(r, 0, 1);
+}
+
 /* A turn that commits while the claim waits for its lock leaves no row that was open when the
  * statement began: ask again. */
-static enum err lock_open(struct pg *db, int *slot)
+static enum err lock_open(struct pg *db, struct landing_claim *out)
 {
-    for (int i = 0; *slot < 0 && i < CLAIMS_MAX; i++) {
+    for (int i = 0; out->slot < 0 && i < CLAIMS_MAX; i++) {
         struct pg_result *r = NULL;
         enum err e = pg_prepared(db, "landing_open",
-                                 "SELECT slot FROM landing_slot WHERE state = 'open' FOR SHARE",
+                                 "SELECT slot, turn FROM landing_slot WHERE state = 'open' "
+                                 "FOR SHARE",
                                  NULL, 0, &r);
         if (e)
             return e;
-        *slot = slot_of(r);
+        take_open(r, out);
         pg_result_free(r);
     }
-    return *slot < 0 ? ERR_DB : ERR_OK;
+    return out->slot < 0 ? ERR_DB : ERR_OK;
 }
 
-enum err landing_claim(struct pg *db, uint64_t writer, uint64_t batch_no, bool *is_new, int *slot)
+enum err landing_claim(struct pg *db, uint64_t writer, uint64_t batch_no, struct landing_claim *out)
 {
     char numbers[2][24];
     struct pg_result *r = NULL;
     snprintf(numbers[0], sizeof numbers[0], "%" PRIu64, writer);
     snprintf(numbers[1], sizeof numbers[1], "%" PRIu64, batch_no);
     const struct str params[] = {str_of(numbers[0]), str_of(numbers[1])};
-    enum err e = pg_prepared(db, "landing_claim",
-                             "WITH open AS (SELECT slot FROM landing_slot WHERE state = 'open' "
-                             "FOR SHARE), claimed AS (INSERT INTO ingest_batch (writer, batch_no) "
-                             "VALUES ($1::bigint, $2::bigint) ON CONFLICT DO NOTHING RETURNING 1) "
-                             "SELECT (SELECT slot FROM open), (SELECT count(*) FROM claimed)",
-                             params, 2, &r);
+    enum err e =
+        pg_prepared(db, "landing_claim",
+                    "WITH open AS (SELECT slot, turn FROM landing_slot WHERE state = 'open' "
+                    "FOR SHARE), claimed AS (INSERT INTO ingest_batch (writer, batch_no) "
+                    "VALUES ($1::bigint, $2::bigint) ON CONFLICT DO NOTHING RETURNING 1) "
+                    "SELECT (SELECT slot FROM open), (SELECT turn FROM open), "
+                    "(SELECT count(*) FROM claimed)",
+                    params, 2, &r);
     if (e)
         return e;
-    int open = slot_of(r);
-    bool claimed = pg_i64(r, 0, 1) == 1;
+    take_open(r, out);
+    out->is_new = pg_i64(r, 0, 2) == 1;
     pg_result_free(r);
-    e = lock_open(db, &open);
-    if (e)
-        return e;
-    *slot = open;
-    *is_new = claimed;
-    return ERR_OK;
+    return lock_open(db, out);
 }
 
 enum err landing_forget_numbers(struct pg *db, uint64_t writer)
@@ -98,12 +104,32 @@ enum err landing_forget_numbers(struct pg *db, uint64_t writer)
                    (struct str[]){str_of(number)}, 1, NULL);
 }
 
-void landing_added(struct landing *l, int slot, uint64_t rows)
+static void count(struct landing *l, const struct landing_claim *c, uint64_t rows)
 {
-    if (slot != l->slot)
+    if (c->slot != l->slot)
         l->slot = -1; /* somebody turned: look before the next */
     else
         l->rows += (int64_t)rows;
+    l->fresh = l->fresh && !l->rows;
+}
+
+void landing_adding(struct landing *l, const struct landing_claim *c, struct str body)
+{
+    if (l->fresh && c->slot == l->slot)
+        recent_begin(l->recent, c->slot, c->turn, clock_mono_ms());
+    recent_add(l->recent, c->slot, c->turn, body);
+}
+
+void landing_added(struct landing *l, const struct landing_claim *c, uint64_t rows)
+{
+    recent_confirm(l->recent, c->slot, c->turn);
+    count(l, c, rows);
+}
+
+void landing_doubted(struct landing *l, const struct landing_claim *c)
+{
+    l->fresh = false;
+    recent_forget(l->recent, c->slot);
 }
 
 uint64_t landing_due(const struct landing *l)
@@ -158,6 +184,7 @@ static enum err turn(struct landing *l, struct pg *db, struct metrics *m)
     metric_add(m, M_LANDING_TURNS, 1);
     l->slot = slot;
     l->rows = 0;
+    l->fresh = true;
     l->opened_ms = clock_mono_ms();
     return ERR_OK;
 }

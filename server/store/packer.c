@@ -12,6 +12,7 @@
 #include "store/landing.h"
 #include "store/packed_row.h"
 #include "store/pg_binary.h"
+#include "store/recent.h"
 #include "store/rollup.h"
 #include "store/rows.h"
 
@@ -21,8 +22,14 @@
 #define BODY_MAX_BYTES ((size_t)64 << 20)
 #define ARENA_BYTES    ((size_t)PACKED_MAX * 96 + 65536)
 
+struct closed_slot {
+    int slot; /* -1: none */
+    int64_t turn;
+};
+
 struct packer {
     struct metrics *metrics;
+    struct recent *recent;
     const _Atomic bool *stopping;
     size_t blocks; /* of a landing table, at a time */
     struct rows rows;
@@ -31,16 +38,17 @@ struct packer {
     struct points points;
     struct buf body;
     /* of this step */
-    int64_t packed, pieces, too_old, impossible;
+    int64_t packed, pieces, too_old, impossible, remembered;
 };
 
-enum err packer_new(uint32_t memory_mb, struct metrics *m, const _Atomic bool *stopping,
-                    struct packer **out)
+enum err packer_new(uint32_t memory_mb, struct metrics *m, struct recent *recent,
+                    const _Atomic bool *stopping, struct packer **out)
 {
     struct packer *p = calloc(1, sizeof *p);
     if (!p)
         return ERR_NOMEM;
     p->metrics = m;
+    p->recent = recent;
     p->stopping = stopping;
     p->blocks = ((size_t)memory_mb << 20) / (2 * sizeof(struct row) * ROWS_PER_BLOCK);
     p->blocks = p->blocks ? p->blocks : 1;
@@ -90,6 +98,11 @@ static const char *const size_sql[LANDING_SLOTS] = {
     SIZE(0), SIZE(1), SIZE(2), SIZE(3), SIZE(4), SIZE(5), SIZE(6), SIZE(7),
 };
 
+#define COUNT(slot) "SELECT count(*) FROM landing_" #slot
+static const char *const count_sql[LANDING_SLOTS] = {
+    COUNT(0), COUNT(1), COUNT(2), COUNT(3), COUNT(4), COUNT(5), COUNT(6), COUNT(7),
+};
+
 #define ROW_BYTES (2 + 4 + 8 + 4 + 8 + 4 + 4 + 4 + 2)
 
 static enum err take_row(void *ctx, struct str row)
@@ -127,6 +140,34 @@ static enum err read_blocks(struct packer *p, struct pg *db, int slot, size_t fr
                              "set_config('braid.till', $2, true)",
                              (struct str[]){str_of(texts[0]), str_of(texts[1])}, 2, NULL);
     return e ? e : pg_copy_out(db, read_sql[slot], take_row, p, NULL);
+}
+
+static enum err ask(struct pg *db, const char *sql, size_t *out)
+{
+    struct pg_result *r = NULL;
+    enum err e = pg_exec(db, sql, NULL, 0, &r);
+    if (e)
+        return e;
+    *out = (size_t)pg_i64(r, 0, 0);
+    pg_result_free(r);
+    return ERR_OK;
+}
+
+/* remember takes all rows of a table from memory.  Nothing is added to a closed table, and what is
+ * in memory is in the table: as many are the same.  ERR_NOTFOUND: it has to be read. */
+static enum err remember(struct packer *p, struct pg *db, struct closed_slot slot)
+{
+    size_t n = 0;
+    if (!recent_holds(p->recent, slot.slot, slot.turn))
+        return ERR_NOTFOUND;
+    enum err e = ask(db, count_sql[slot.slot], &n);
+    if (!e && n > p->blocks * ROWS_PER_BLOCK)
+        return ERR_NOTFOUND;
+    if (!e)
+        e = recent_copy(p->recent, slot.slot, slot.turn, n, &p->rows);
+    if (!e)
+        p->remembered = (int64_t)n;
+    return e;
 }
 
 /* ---- pieces ---- */
@@ -214,28 +255,18 @@ static enum err put_rows(struct packer *p, struct pg *db)
 /* ---- one step ---- */
 
 /* A second packer (of a process that lingers) waits here and then finds that it is done. */
-static enum err lock_closed(struct pg *db, int *slot)
+static enum err lock_closed(struct pg *db, struct closed_slot *out)
 {
     struct pg_result *r = NULL;
     enum err e = pg_prepared(db, "packer_closed",
-                             "SELECT slot FROM landing_slot WHERE state = 'closed' "
+                             "SELECT slot, turn FROM landing_slot WHERE state = 'closed' "
                              "ORDER BY turn LIMIT 1 FOR UPDATE",
                              NULL, 0, &r);
     if (e)
         return e;
     int64_t found = pg_rows(r) ? pg_i64(r, 0, 0) : -1;
-    pg_result_free(r);
-    *slot = found >= 0 && found < LANDING_SLOTS ? (int)found : -1;
-    return ERR_OK;
-}
-
-static enum err count_blocks(struct pg *db, int slot, size_t *blocks)
-{
-    struct pg_result *r = NULL;
-    enum err e = pg_exec(db, size_sql[slot], NULL, 0, &r);
-    if (e)
-        return e;
-    *blocks = (size_t)pg_i64(r, 0, 0);
+    out->slot = found >= 0 && found < LANDING_SLOTS ? (int)found : -1;
+    out->turn = out->slot < 0 ? 0 : pg_i64(r, 0, 1);
     pg_result_free(r);
     return ERR_OK;
 }
@@ -256,24 +287,36 @@ static enum err mark_packed(struct pg *db, int slot)
     return ours ? ERR_OK : ERR_CONFLICT;
 }
 
-static enum err pack(struct packer *p, struct pg *db, int slot)
+static enum err read_and_put(struct packer *p, struct pg *db, int slot)
 {
     size_t blocks = 0;
-    enum err e = classes_read(&p->classes, db);
-    if (!e)
-        e = count_blocks(db, slot, &blocks);
+    enum err e = ask(db, size_sql[slot], &blocks);
     for (size_t from = 0; !e && from < blocks; from += p->blocks) {
         e = read_blocks(p, db, slot, from, from + p->blocks);
         if (!e)
             e = put_rows(p, db);
     }
-    return e ? e : mark_packed(db, slot);
+    return e;
+}
+
+static enum err pack(struct packer *p, struct pg *db, struct closed_slot slot)
+{
+    enum err e = classes_read(&p->classes, db);
+    if (e)
+        return e;
+    e = remember(p, db, slot);
+    if (!e)
+        e = put_rows(p, db);
+    else if (e == ERR_NOTFOUND)
+        e = read_and_put(p, db, slot.slot);
+    return e ? e : mark_packed(db, slot.slot);
 }
 
 /* Only what is committed counts. */
 static void count(const struct packer *p, int slot, uint64_t took_ms)
 {
     metric_add(p->metrics, M_PACKED_SAMPLES, p->packed);
+    metric_add(p->metrics, M_PACKED_REMEMBERED, p->remembered);
     metric_add(p->metrics, M_PACKED_PIECES, p->pieces);
     metric_add(p->metrics, M_REFUSED_OLD, p->too_old);
     metric_add(p->metrics, M_REFUSED_TIME, p->impossible);
@@ -294,22 +337,24 @@ static void rest(struct packer *p)
 
 static enum err step(struct packer *p, struct pg *db, int *slot)
 {
-    int found = -1;
+    struct closed_slot found = {.slot = -1};
     uint64_t began = clock_mono_ms();
-    p->packed = p->pieces = p->too_old = p->impossible = 0;
+    p->packed = p->pieces = p->too_old = p->impossible = p->remembered = 0;
     buf_reset(&p->body);
     enum err e = pg_script(db, "BEGIN");
     if (!e)
         e = lock_closed(db, &found);
-    if (!e && found >= 0)
+    if (!e && found.slot >= 0)
         e = pack(p, db, found);
     if (!e)
         e = pg_script(db, "COMMIT");
     if (e)
         return e;
-    if (found >= 0)
-        count(p, found, clock_mono_ms() - began);
-    *slot = found;
+    if (found.slot >= 0) {
+        count(p, found.slot, clock_mono_ms() - began);
+        recent_forget(p->recent, found.slot); /* it is not open: a new turn waits for emptying */
+    }
+    *slot = found.slot;
     return ERR_OK;
 }
 

@@ -16,11 +16,13 @@
 #include <stdatomic.h>
 
 struct packer;
+struct recent;
 
-/* packer_new: `memory_mb` limits what is held of a table at a time.  When *stopping becomes true a
- * step ends soon with ERR_CLOSED. */
-MUST_CHECK enum err packer_new(uint32_t memory_mb, struct metrics *m, const _Atomic bool *stopping,
-                               struct packer **out);
+/* packer_new: `memory_mb` limits what is held of a table at a time.  What `recent` (NULL: nothing)
+ * holds whole, which the number of the table's rows proves, is not read back.  When *stopping
+ * becomes true a step ends soon with ERR_CLOSED. */
+MUST_CHECK enum err packer_new(uint32_t memory_mb, struct metrics *m, struct recent *recent,
+                               const _Atomic bool *stopping, struct packer **out);
 void packer_free(struct packer *p); /* NULL is fine */
 
 /* packer_step packs the closed table that was opened first, if there is one: *slot is its number,

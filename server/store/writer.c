@@ -637,7 +637,7 @@ static void destroy(struct writer *w)
     free(w);
 }
 
-static enum err init(struct writer *w, const struct config *c)
+static enum err init(struct writer *w, const struct config *c, struct recent *recent)
 {
     uint64_t id = 0;
     w->puts_end = &w->puts;
@@ -646,7 +646,7 @@ static enum err init(struct writer *w, const struct config *c)
     w->since_ms = clock_utc_ms();
     w->next_housekeeping_ms = clock_mono_ms() + HOUSEKEEPING_MS;
     buf_init(&w->scratch, RECORD_MAX_BYTES);
-    landing_init(&w->landing, c->history_slot_rows, c->history_slot_s);
+    landing_init(&w->landing, recent, c->history_slot_rows, c->history_slot_s);
     w->conninfo = strdup(c->db_conninfo);
     enum err e = w->conninfo ? ERR_OK : ERR_NOMEM;
     chunk_init(&w->chunk);
@@ -658,7 +658,8 @@ static enum err init(struct writer *w, const struct config *c)
     return e;
 }
 
-enum err writer_start(const struct config *c, struct metrics *m, struct writer **out)
+enum err writer_start(const struct config *c, struct metrics *m, struct recent *recent,
+                      struct writer **out)
 {
     struct pg *db = NULL;
     struct writer *w = calloc(1, sizeof *w);
@@ -670,7 +671,7 @@ enum err writer_start(const struct config *c, struct metrics *m, struct writer *
         free(w);
         return e;
     }
-    e = init(w, c);
+    e = init(w, c, recent);
     if (e)
         goto out;
     if (dialer_connect(w->conninfo, 0, &db) == ERR_OK)

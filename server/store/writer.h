@@ -110,10 +110,13 @@ bool batch_add(struct batch *b, struct sample s);          /* false: full */
 MUST_CHECK enum err batch_add_text(struct batch *b, uint32_t series, uint8_t quality, int64_t ts_us,
                                    char kind, struct str value); /* ERR_FULL, ERR_NOMEM */
 
+struct recent;
 struct writer;
 /* writer_start replays a spool left by an earlier run (before it returns, if PostgreSQL is
- * reachable), then accepts work.  `data_dir` "" = no spool (only tests). */
-MUST_CHECK enum err writer_start(const struct config *c, struct metrics *m, struct writer **out);
+ * reachable), then accepts work.  `data_dir` "" = no spool (only tests).  `recent` hears what
+ * lands, and lives longer; it may be NULL. */
+MUST_CHECK enum err writer_start(const struct config *c, struct metrics *m, struct recent *recent,
+                                 struct writer **out);
 /* writer_stop flushes both lanes to PostgreSQL or the spool, then joins and frees. */
 void writer_stop(struct writer *w);
 

@@ -7,11 +7,14 @@
 #include "store/merger.h"
 #include "store/packer.h"
 
+/* Copies of tables that fill more slowly are not worth their memory. */
+#define RECENT_MS 30000
+
 enum err packing_start(const struct jobs_parts *parts, const _Atomic bool *stopping, void **state)
 {
     struct packer *p = NULL;
-    enum err e =
-        packer_new((uint32_t)parts->config->history_pack_memory, parts->metrics, stopping, &p);
+    enum err e = packer_new((uint32_t)parts->config->history_pack_memory, parts->metrics,
+                            parts->recent, stopping, &p);
     *state = p;
     return e;
 }
@@ -27,6 +30,8 @@ enum err packing_turn(struct job_turn *t)
     struct metrics *m = t->parts->metrics;
     struct landing_backlog b;
     int slot = -1;
+    uint64_t now = clock_mono_ms();
+    recent_expire(t->parts->recent, now > RECENT_MS ? now - RECENT_MS : 0);
     enum err e = landing_get_backlog(t->db, &b);
     if (e)
         return e;

@@ -18,6 +18,7 @@ struct jobs;
 struct jobs_parts {
     const struct config *config;
     struct metrics *metrics;
+    struct recent *recent; /* what the writer keeps of landing tables; may be NULL */
 };
 
 /* What a job has during its turn. */

@@ -104,7 +104,7 @@ static void land(const char *insert)
         "landing_slot WHERE state = 'open'); END $$");
     sql(insert);
     sql("DROP VIEW landing; SELECT landing_rotate()");
-    assert_int_equal(packer_new(64, metrics, &stopping, &p), ERR_OK);
+    assert_int_equal(packer_new(64, metrics, NULL, &stopping, &p), ERR_OK);
     assert_int_equal(packer_step(p, db, &slot), ERR_OK);
     assert_true(slot >= 0);
     assert_int_equal(ask("SELECT landing_clean('0 s')"), 1);

@@ -1,20 +1,23 @@
 /* test_packer.c - a sample is in exactly one place after any stop, and comes out as it went in. */
 #include "fixture/ask.h"
 #include "fixture/pg_cut.h"
+#include "store/chunk.h"
 #include "store/packer.h"
+#include "store/recent.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 static struct metrics *metrics;
 static _Atomic bool stopping;
+static struct recent *recent;
 
 /* ---- helpers ---- */
 
 static int start_server(void **state)
 {
     metrics = metrics_new();
-    if (!metrics || start_database(state))
+    if (!metrics || recent_new(1000000, &recent) || start_database(state))
         return -1;
     pg_close(db); /* each test has its own */
     db = NULL;
@@ -23,6 +26,7 @@ static int start_server(void **state)
 
 static int remove_server(void **state)
 {
+    recent_free(recent);
     metrics_free(metrics);
     return remove_database(state);
 }
@@ -32,6 +36,7 @@ static int fresh(void **state)
     (void)state;
     fault.left = 0;
     stopping = false;
+    recent_expire(recent, UINT64_MAX);
     pg_close(db);
     db = NULL;
     sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
@@ -75,7 +80,7 @@ static void as_expected(void)
 static struct packer *packer(uint32_t memory_mb)
 {
     struct packer *p = NULL;
-    assert_int_equal(packer_new(memory_mb, metrics, &stopping, &p), ERR_OK);
+    assert_int_equal(packer_new(memory_mb, metrics, recent, &stopping, &p), ERR_OK);
     return p;
 }
 
@@ -99,6 +104,32 @@ static int step(struct packer *p)
     "FROM generate_series(0, 99) i;"                                                               \
     "INSERT INTO landing_0 (series_id, ts, value, quality) VALUES (2000000, now(), 1, 0), "        \
     "(2000000, now() - interval '3 days', 2, 16)"
+
+static enum err put_in_body(void *ctx, struct str row)
+{
+    buf_str(ctx, row);
+    return ERR_OK;
+}
+
+/* As the writer would have added what is in landing_0, for its turn 1. */
+static void remember(void)
+{
+    struct buf body;
+    buf_init(&body, 1 << 26);
+    copy_head(&body);
+    assert_int_equal(pg_copy_out(db,
+                                 "COPY landing_0 (series_id, ts, value, quality) TO STDOUT "
+                                 "(FORMAT binary)",
+                                 put_in_body, &body, NULL),
+                     ERR_OK);
+    copy_tail(&body);
+    assert_int_equal(body.err, ERR_OK);
+    recent_begin(recent, 0, 1, 1);
+    recent_add(recent, 0, 1, buf_view(&body));
+    recent_confirm(recent, 0, 1);
+    assert_true(recent_holds(recent, 0, 1));
+    buf_fini(&body);
+}
 
 static void fill_and_close(void)
 {
@@ -130,6 +161,61 @@ static void a_closed_table_is_packed_and_cleaned(void **state)
     assert_int_equal(ask("SELECT landing_clean('0 s')"), 1);
     assert_int_equal(ask("SELECT count(*) FROM landing_0"), 0);
     as_expected();
+    packer_free(p);
+}
+
+/* What a table's rows are packed into, in any order. */
+#define PIECES                                                                                     \
+    "SELECT start, stop, step_us, v0, series_id, n, class_id, scale, t2, t4, t8, v2, v4, "         \
+    "array_send(vf) AS vf, rn, q, qn FROM piece"
+
+static void what_is_in_memory_is_packed_without_reading_it_back(void **state)
+{
+    (void)state;
+    struct packer *p = packer(64);
+    sql(FILL
+        ";INSERT INTO landing_0 (series_id, ts, value, quality) VALUES (1, '-infinity', 1, 0), "
+        "(1, 'infinity', 1, 0), (1, now() - interval '1000 days', 1, 0)");
+    sql("SELECT landing_rotate()");
+    assert_int_equal(step(p), 0);
+    sql("DROP TABLE IF EXISTS read_back; CREATE TABLE read_back AS " PIECES "; "
+        "GRANT SELECT ON read_back TO PUBLIC; TRUNCATE piece;"
+        "UPDATE landing_slot SET state = 'closed' WHERE slot = 0");
+    remember();
+    int64_t before = metric_get(metrics, M_PACKED_REMEMBERED);
+    assert_int_equal(step(p), 0);
+    assert_int_equal(metric_get(metrics, M_PACKED_REMEMBERED) - before, 10105);
+    assert_int_equal(ask("SELECT count(*) FROM ((TABLE read_back EXCEPT ALL " PIECES
+                         ") UNION ALL (" PIECES " EXCEPT ALL TABLE read_back)) d"),
+                     0);
+    assert_int_equal(ask("SELECT sum(n) FROM piece"), 10102);
+    assert_false(recent_holds(recent, 0, 1)); /* its memory is free again */
+    sql("DROP TABLE read_back");
+    packer_free(p);
+}
+
+static void a_memory_that_does_not_hold_every_row_is_not_believed(void **state)
+{
+    (void)state;
+    struct packer *p = packer(64);
+    int64_t before = metric_get(metrics, M_PACKED_REMEMBERED);
+    sql(FILL);
+    remember();
+    sql("INSERT INTO landing_0 (series_id, ts, value, quality) VALUES (3, now(), 5, 0)");
+    sql("SELECT landing_rotate()"); /* one row that another process added */
+    expect_this();
+    assert_int_equal(step(p), 0);
+    as_expected();
+    assert_int_equal(ask("SELECT sum(n) FROM piece"), 10103);
+    assert_int_equal(fresh(state), 0);
+    sql(FILL);
+    remember();
+    sql("UPDATE landing_slot SET turn = 9 WHERE slot = 0"); /* of another turn of that table */
+    sql("SELECT landing_rotate()");
+    expect_this();
+    assert_int_equal(step(p), 0);
+    as_expected();
+    assert_int_equal(metric_get(metrics, M_PACKED_REMEMBERED), before);
     packer_free(p);
 }
 
@@ -227,12 +313,13 @@ static bool pack_with_fault(int at, bool after)
     return untouched;
 }
 
-static void a_cut_at_any_statement_leaves_each_sample_in_one_place(void **state)
+static void cut_at_any_statement(void **state, bool in_memory)
 {
-    (void)state;
     for (int after = 0; after < 2; after++) {
         assert_int_equal(fresh(state), 0);
         fill_and_close();
+        if (in_memory)
+            remember();
         int at = 1;
         for (; !pack_with_fault(at, after); at++) {
             as_expected();
@@ -244,11 +331,25 @@ static void a_cut_at_any_statement_leaves_each_sample_in_one_place(void **state)
             sql("DROP TABLE expected");
             assert_int_equal(fresh(state), 0);
             fill_and_close();
+            if (in_memory)
+                remember();
         }
         as_expected();
         assert_int_equal(ask("SELECT count(*) FROM landing_slot WHERE state = 'closed'"), 0);
-        assert_true(at > 8);
+        assert_true(at > (in_memory ? 6 : 8));
     }
+}
+
+static void a_cut_at_any_statement_leaves_each_sample_in_one_place(void **state)
+{
+    cut_at_any_statement(state, false);
+}
+
+static void so_does_a_cut_while_packing_from_memory(void **state)
+{
+    int64_t before = metric_get(metrics, M_PACKED_REMEMBERED);
+    cut_at_any_statement(state, true);
+    assert_true(metric_get(metrics, M_PACKED_REMEMBERED) > before);
 }
 
 static void two_packers_pack_a_table_once(void **state)
@@ -276,12 +377,15 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, fresh)
     const struct CMUnitTest tests[] = {
         T(a_closed_table_is_packed_and_cleaned),
+        T(what_is_in_memory_is_packed_without_reading_it_back),
+        T(a_memory_that_does_not_hold_every_row_is_not_believed),
         T(a_table_larger_than_the_memory_is_packed_in_parts),
         T(tables_are_packed_in_the_order_they_were_opened),
         T(a_piece_holds_no_more_than_it_may),
         T(what_is_too_old_is_left_out_and_counted),
         T(a_stop_ends_a_step_and_changes_nothing),
         T(a_cut_at_any_statement_leaves_each_sample_in_one_place),
+        T(so_does_a_cut_while_packing_from_memory),
         T(two_packers_pack_a_table_once),
     };
     return cmocka_run_group_tests(tests, start_server, remove_server);

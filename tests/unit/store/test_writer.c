@@ -1,6 +1,7 @@
 /* test_writer.c - nothing that was accepted is lost or stored twice, whatever PostgreSQL does. */
 #include "fixture/ask.h"
 #include "store/landing.h"
+#include "store/recent.h"
 #include "store/writer.h"
 
 #include <inttypes.h>
@@ -13,6 +14,7 @@
 static struct metrics *metrics;
 static int64_t slot_rows, slot_s;
 static char data_dir[64];
+static struct recent *recent;
 
 /* ---- helpers ---- */
 
@@ -20,6 +22,8 @@ static int fresh(void **state)
 {
     (void)state;
     metrics = metrics_new();
+    if (recent_new(1000000, &recent))
+        return -1;
     slot_rows = 500000;
     slot_s = 300;
     snprintf(data_dir, sizeof data_dir, "/tmp/braid-data-XXXXXX");
@@ -41,6 +45,7 @@ static int tidy(void **state)
 {
     (void)state;
     metrics_free(metrics);
+    recent_free(recent);
     process_remove(data_dir);
     return 0;
 }
@@ -53,13 +58,42 @@ static struct writer *start_with(const char *dir, int64_t spool_mb)
                        .spool_max_mb = spool_mb,
                        .history_slot_rows = slot_rows,
                        .history_slot_s = slot_s};
-    assert_int_equal(writer_start(&c, metrics, &w), ERR_OK);
+    assert_int_equal(writer_start(&c, metrics, recent, &w), ERR_OK);
     return w;
 }
 
 static struct writer *start(void)
 {
     return start_with(data_dir, 256);
+}
+
+/* Each table that is remembered holds these rows and no others; the number of rows in them. */
+static int64_t remembered(void)
+{
+    int64_t all = 0;
+    struct rows rows;
+    rows_init(&rows);
+    for (int slot = 0; slot < LANDING_SLOTS; slot++) {
+        char sql[160];
+        double sum = 0;
+        snprintf(sql, sizeof sql,
+                 "SELECT coalesce(max(turn), -1) FROM landing_slot WHERE slot = %d AND state IN "
+                 "('open', 'closed')",
+                 slot);
+        int64_t turn = ask(sql);
+        if (!recent_holds(recent, slot, turn))
+            continue;
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM landing_%d", slot);
+        int64_t n = ask(sql);
+        assert_int_equal(recent_copy(recent, slot, turn, (size_t)n, &rows), ERR_OK);
+        for (size_t i = 0; i < rows.n; i++)
+            sum += rows.v[i].value;
+        snprintf(sql, sizeof sql, "SELECT coalesce(sum(value), 0)::bigint FROM landing_%d", slot);
+        assert_int_equal(ask(sql), (int64_t)sum);
+        all += n;
+    }
+    rows_fini(&rows);
+    return all;
 }
 
 /* Completions are counted, and remember the last result. */
@@ -232,6 +266,7 @@ static void a_kill_in_the_middle_loses_and_doubles_nothing(void **state)
 {
     (void)state;
     struct tally t = {0};
+    slot_rows = 20000;
     struct writer *w = start();
     enum { N = 100000, STEP = 5000 };
     for (int i = 0; i < N; i += STEP) {
@@ -265,6 +300,7 @@ static void a_kill_in_the_middle_loses_and_doubles_nothing(void **state)
     assert_int_equal(put_samples(w, N, 10), ERR_OK);
     until(COUNT, N + 10);
     writer_stop(w);
+    assert_true(remembered() > 0); /* what was written after the kill */
 }
 
 static void a_server_that_hangs_does_not_hold_up_the_spool(void **state)
@@ -419,6 +455,31 @@ static void refused_rows_are_set_aside_and_their_chunk_lives(void **state)
     assert_int_equal(ask("SELECT count(*) FROM poisoned WHERE kind = 'text_sample'"), 2);
     assert_int_equal(metric_get(metrics, M_SAMPLES_REFUSED), 5);
     assert_int_equal(metric_get(metrics, M_SAMPLES_STORED), 998);
+}
+
+static void a_table_that_took_only_some_of_a_chunk_is_not_remembered(void **state)
+{
+    (void)state;
+    slot_rows = 1000;
+    struct writer *w = start();
+    assert_int_equal(put_samples(w, 0, 1000), ERR_OK);
+    until("SELECT slot FROM landing_slot WHERE state = 'open'", 1);
+    assert_int_equal(put_samples(w, 1000, 500), ERR_OK);
+    until("SELECT count(*) FROM landing_1", 500);
+    struct batch *b = batch_new();
+    assert_true(batch_add(b, (struct sample){.series = 1, .ts_us = 1000, .value = 1}));
+    assert_true(batch_add(b, (struct sample){.series = 1, .ts_us = INT64_MIN / 2, .value = 2}));
+    assert_int_equal(writer_samples(w, b), ERR_OK);
+    until("SELECT count(*) FROM landing_1", 501);
+    assert_int_equal(put_samples(w, 2000, 499), ERR_OK);
+    until("SELECT slot FROM landing_slot WHERE state = 'open'", 2);
+    assert_int_equal(put_samples(w, 3000, 100), ERR_OK);
+    until("SELECT count(*) FROM landing_2", 100);
+    writer_stop(w);
+    assert_false(recent_holds(recent, 0, 1)); /* it was open before we came */
+    assert_false(recent_holds(recent, 1, 2));
+    assert_true(recent_holds(recent, 2, 3));
+    assert_int_equal(remembered(), 100);
 }
 
 static void a_refused_row_in_the_spool_is_set_aside_too(void **state)
@@ -695,6 +756,7 @@ static void full_landing_tables_are_closed_in_turn(void **state)
     assert_int_equal(ask("SELECT landing_clean()"), 2);
     until("SELECT slot FROM landing_slot WHERE state = 'open'", 2);
     writer_stop(w);
+    assert_int_equal(remembered(), 4 * 1000 + 5000); /* not the one that was open at the start */
     w = start(); /* a later process finds out how full the open one is */
     assert_int_equal(put_samples(w, 12000, 500), ERR_OK);
     assert_int_equal(put_samples(w, 12500, 500), ERR_OK);
@@ -748,9 +810,9 @@ static void two_processes_cannot_share_a_spool(void **state)
     (void)state;
     struct writer *w = start(), *other = NULL;
     struct config c = {.db_conninfo = server.app, .data_dir = data_dir, .spool_max_mb = 1};
-    assert_int_equal(writer_start(&c, metrics, &other), ERR_CONFLICT);
+    assert_int_equal(writer_start(&c, metrics, NULL, &other), ERR_CONFLICT);
     c.data_dir = (char *)"/no/such/folder";
-    assert_int_equal(writer_start(&c, metrics, &other), ERR_IO);
+    assert_int_equal(writer_start(&c, metrics, NULL, &other), ERR_IO);
     writer_stop(w);
 }
 
@@ -769,6 +831,7 @@ int main(void)
         T(a_spool_that_lay_for_days_doubles_nothing),
         T(a_refused_statement_is_set_aside_and_its_group_lives),
         T(refused_rows_are_set_aside_and_their_chunk_lives),
+        T(a_table_that_took_only_some_of_a_chunk_is_not_remembered),
         T(a_refused_row_in_the_spool_is_set_aside_too),
         T(a_torn_tail_is_cut_off_and_the_rest_is_kept),
         T(a_full_spool_refuses_samples_first_and_says_so),

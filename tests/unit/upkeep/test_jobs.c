@@ -1,6 +1,7 @@
 /* test_jobs.c - writer, packing and merging side by side, through restarts: in every snapshot each
  * sample is there once. */
 #include "fixture/ask.h"
+#include "store/recent.h"
 #include "store/writer.h"
 #include "upkeep/jobs.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 
 static struct metrics *metrics;
+static struct recent *recent;
 static char data_dir[64];
 static struct config config = {
     .spool_max_mb = 256,
@@ -25,11 +27,13 @@ static int start_server(void **state)
 {
     metrics = metrics_new();
     snprintf(data_dir, sizeof data_dir, "/tmp/braid-data-XXXXXX");
-    return metrics && mkdtemp(data_dir) ? start_database(state) : -1;
+    return metrics && !recent_new(100000, &recent) && mkdtemp(data_dir) ? start_database(state)
+                                                                        : -1;
 }
 
 static int remove_server(void **state)
 {
+    recent_free(recent);
     metrics_free(metrics);
     process_remove(data_dir);
     return remove_database(state);
@@ -57,8 +61,10 @@ static void put(struct writer *w, int first, int n)
 static struct jobs *start_jobs(void)
 {
     struct jobs *j = NULL;
-    assert_int_equal(jobs_start(&(struct jobs_parts){.config = &config, .metrics = metrics}, &j),
-                     ERR_OK);
+    assert_int_equal(
+        jobs_start(&(struct jobs_parts){.config = &config, .metrics = metrics, .recent = recent},
+                   &j),
+        ERR_OK);
     return j;
 }
 
@@ -70,7 +76,7 @@ static void samples_are_packed_while_they_are_written_and_everything_restarts(vo
     struct writer *w = NULL;
     int64_t seen = 0;
     int sent = 0;
-    assert_int_equal(writer_start(&config, metrics, &w), ERR_OK);
+    assert_int_equal(writer_start(&config, metrics, recent, &w), ERR_OK);
     struct jobs *j = start_jobs();
     for (int round = 0; round < 30; round++, sent += 700) {
         put(w, sent, 700);
@@ -87,7 +93,7 @@ static void samples_are_packed_while_they_are_written_and_everything_restarts(vo
         }
         if (round == 27) {
             writer_stop(w);
-            assert_int_equal(writer_start(&config, metrics, &w), ERR_OK);
+            assert_int_equal(writer_start(&config, metrics, recent, &w), ERR_OK);
         }
     }
     until("SELECT count(*) FROM samples", sent);
@@ -99,6 +105,7 @@ static void samples_are_packed_while_they_are_written_and_everything_restarts(vo
     writer_stop(w);
     assert_int_equal(stored(), sent);
     assert_true(metric_get(metrics, M_PACKED_SAMPLES) > 0);
+    assert_true(metric_get(metrics, M_PACKED_REMEMBERED) > 0);
     assert_true(metric_get(metrics, M_UPKEEP_CPU) > 0);
 }
 
@@ -107,7 +114,7 @@ static void two_processes_side_by_side_pack_each_table_once(void **state)
     (void)state;
     struct writer *w = NULL;
     int64_t before = stored();
-    assert_int_equal(writer_start(&config, metrics, &w), ERR_OK);
+    assert_int_equal(writer_start(&config, metrics, recent, &w), ERR_OK);
     struct jobs *one = start_jobs(), *other = start_jobs();
     for (int i = 0; i < 6; i++) {
         put(w, 1000000 + i * 1500, 1500);
