@@ -118,7 +118,8 @@ export function rule_text(r: RetentionRuleEdit): string {
 /** days_wrong tells what is wrong with days as typed, or null. */
 export function days_wrong(d: RetentionDays): string | null {
   for (const n of [d.raw_days, d.minute_days, d.hour_days])
-    if (!Number.isInteger(n) || n < 1 || n > 36_500) return 'Days are whole numbers from 1 to 36500.';
+    if (!Number.isInteger(n) || n < 1 || n > 36_500)
+      return 'Days are whole numbers from 1 to 36500.';
   if (d.raw_days > d.minute_days || d.minute_days > d.hour_days)
     return 'Minutes are kept as long as samples at least, hours as minutes.';
   return null;

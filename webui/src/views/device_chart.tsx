@@ -106,7 +106,11 @@ export function DeviceChart() {
           ))}
         </ul>
         <div class="chart-tools">
-          <span class="muted hover-time">{hover ? (chart_range.value.ms > 86_400_000 ? date_time_text : clock_text)(hover.at_ms) : ''}</span>
+          <span class="muted hover-time">
+            {hover
+              ? (chart_range.value.ms > 86_400_000 ? date_time_text : clock_text)(hover.at_ms)
+              : ''}
+          </span>
           {rest.length > 0 && drawn.length < DRAWN_MAX && (
             <select
               aria-label="Add a value to the chart"

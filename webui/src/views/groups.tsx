@@ -143,9 +143,7 @@ export function GroupsPage() {
         <h1>Groups</h1>
         <span class="muted">Sets of devices that people put together</span>
       </header>
-      {groups_error.value && (
-        <Unread why={groups_error.value} onRetry={() => void groups_read()} />
-      )}
+      {groups_error.value && <Unread why={groups_error.value} onRetry={() => void groups_read()} />}
       {!list ? (
         !groups_error.value && <Quiet>Reading groups</Quiet>
       ) : list.length === 0 ? (

@@ -185,9 +185,7 @@ function Classes({ list }: { list: StorageClass[] }) {
       <header class="card-head">
         <h2>Classes</h2>
         <span class="spring" />
-        {may_admin.value && (
-          <Act onPress={() => set_edit('new')}>New class</Act>
-        )}
+        {may_admin.value && <Act onPress={() => set_edit('new')}>New class</Act>}
       </header>
       <div class="wide" tabIndex={0} role="region" aria-label="Classes of history">
         <table>
@@ -321,9 +319,7 @@ function Rules({ list, classes }: { list: RetentionRule[]; classes: string[] }) 
       <header class="card-head">
         <h2>Rules</h2>
         <span class="spring" />
-        {may_admin.value && (
-          <Act onPress={() => set_adding(true)}>New rule</Act>
-        )}
+        {may_admin.value && <Act onPress={() => set_adding(true)}>New rule</Act>}
       </header>
       {list.length === 0 ? (
         <Quiet>No rules: every series is in class standard unless it was given another one.</Quiet>
