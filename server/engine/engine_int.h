@@ -209,22 +209,20 @@ struct decided {
  * members are ordered so that nothing is lost between them. */
 struct device {
     struct shard *shard;
-    int64_t id;
     struct lw_client *lw;
-    struct spb_node *sp;
     char *node_key;     /* "group/node" when the node's id is not the endpoint */
     const char *prefix; /* oma: what precedes /lwm2m/ in its topics; NULL nothing */
 
     struct braid_evidence evidence; /* its fault is one of our texts, too */
     uint64_t recheck_mono_ms;       /* when the verdict would change by itself */
-    int64_t status_since_ms, created_ms, last_seen_ms;
+    int64_t status_since_ms, created_ms;
 
     struct resource *resources;
     uint16_t n_resources, cap_resources;
     uint32_t n_metrics;
     struct list commands;
 
-    const char *manufacturer, *model, *serial, *firmware;
+    const char *firmware;
     const char *fault_lwm2m, *fault_metric; /* where the fault comes from */
 
     uint32_t messages; /* since the last survey */
@@ -244,6 +242,11 @@ struct device {
     uint64_t bad_window_ms;
     uint32_t bad_in_window, bad_suppressed; /* timeline throttle of bad input */
 
+    /* what lists look at, close together */
+    int64_t id;
+    struct spb_node *sp;
+    const char *manufacturer, *model, *serial;
+    int64_t last_seen_ms;
     uint32_t n_commands;
     struct decided verdict;
     uint8_t told;      /* missed: the status its timeline says last */

@@ -5,7 +5,6 @@
  * sorted that is not given.  Devices before the cursor are counted and passed over. */
 #include "engine/engine_int.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 
 struct fleet_query *fleet_query_copy(const struct fleet_query *q)
@@ -34,14 +33,31 @@ struct fleet_query *fleet_query_copy(const struct fleet_query *q)
 
 /* ---- which devices ---- */
 
-/* `needle` is in lower case, as the header says. */
+#define FINDER_WORDS 64
+
+/* What is searched for, in lower case as the header says.  Like devices share the words of their
+ * maker: what was found in one is remembered by where it is. */
+struct finder {
+    struct str needle;
+    struct {
+        const char *word;
+        bool has;
+    } known[FINDER_WORDS];
+};
+
+static unsigned char lower(char c)
+{
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
 static bool text_has(const char *text, struct str needle)
 {
+    const unsigned char *want = (const unsigned char *)needle.p;
     if (!text)
         return false;
     for (; *text; text++) {
         size_t i = 0;
-        while (i < needle.n && tolower((unsigned char)text[i]) == (unsigned char)needle.p[i])
+        while (i < needle.n && lower(text[i]) == want[i])
             i++; /* a NUL in `text` differs from every byte searched for */
         if (i == needle.n)
             return true;
@@ -49,11 +65,21 @@ static bool text_has(const char *text, struct str needle)
     return false;
 }
 
-static bool found(const struct device *d, struct str search)
+static bool word_has(struct finder *f, const char *word)
 {
-    return text_has(d->endpoint, search) || text_has(d->serial, search) ||
-           text_has(d->model, search) || text_has(d->manufacturer, search) ||
-           (d->sp && text_has(spb_node_group(d->sp), search));
+    size_t i = ((uintptr_t)word >> 4) % FINDER_WORDS;
+    if (f->known[i].word != word) {
+        f->known[i].word = word;
+        f->known[i].has = text_has(word, f->needle);
+    }
+    return f->known[i].has;
+}
+
+static bool found(const struct device *d, struct finder *f)
+{
+    return text_has(d->endpoint, f->needle) || word_has(f, d->model) ||
+           word_has(f, d->manufacturer) || text_has(d->serial, f->needle) ||
+           (d->sp && text_has(spb_node_group(d->sp), f->needle));
 }
 
 static unsigned status_set(struct str words)
@@ -159,11 +185,38 @@ static int compare_candidates(const void *a, const void *b, void *order)
     return compare(order, x->key, x->device->endpoint, y->key, y->device->endpoint);
 }
 
+/* The next few devices of the fleet, with what is looked at on its way from memory: they lie
+ * anywhere, and one look after the other would mostly wait. */
+#define AHEAD 16
+
+static size_t take_some(struct shard *s, size_t *it, bool search, struct device *v[AHEAD])
+{
+    size_t n = 0;
+    while (n < AHEAD && (v[n] = map_next(&s->by_endpoint, it))) {
+        __builtin_prefetch(&v[n]->id);
+        __builtin_prefetch(v[n++]->endpoint);
+    }
+    for (size_t i = 0; search && i < n; i++) {
+        __builtin_prefetch(v[i]->serial);
+        if (v[i]->sp)
+            __builtin_prefetch(spb_node_group(v[i]->sp));
+    }
+    return n;
+}
+
+static bool matches(const struct device *d, const struct fleet_query *q, unsigned statuses,
+                    struct finder *f)
+{
+    return statuses >> d->verdict.status & 1 && (!q->ids || in_set(q, d->id)) &&
+           (!q->search.n || found(d, f));
+}
+
 static void choose(struct shard *s, const struct fleet_query *q, struct best *best, size_t *total)
 {
     unsigned statuses = q->statuses.n ? status_set(q->statuses) : ~0u;
     char after[NAME_MAX_BYTES + 64];
     int64_t after_key = 0;
+    struct finder finder = {.needle = q->search};
     size_t it = 0, n = q->after_endpoint.n < sizeof after ? q->after_endpoint.n : 0;
     if (n)
         memcpy(after, q->after_endpoint.p, n);
@@ -173,15 +226,16 @@ static void choose(struct shard *s, const struct fleet_query *q, struct best *be
     for (int k = 0; q->sort == FLEET_BY_STATUS && k < BRAID_STATUS_COUNT; k++)
         if (str_is(q->after_status, braid_status_word((enum braid_status)k)))
             after_key = best->order.rank[k];
-    for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
-        if (!(statuses >> d->verdict.status & 1) || (q->ids && !in_set(q, d->id)) ||
-            (q->search.n && !found(d, q->search)))
-            continue;
-        ++*total;
-        struct candidate c = {key_of(&best->order, d), d};
-        if (!n || compare(&best->order, c.key, d->endpoint, after_key, after) > 0)
-            consider(best, c);
-    }
+    struct device *some[AHEAD];
+    for (size_t k; (k = take_some(s, &it, q->search.n, some));)
+        for (size_t i = 0; i < k; i++) {
+            if (!matches(some[i], q, statuses, &finder))
+                continue;
+            ++*total;
+            struct candidate c = {key_of(&best->order, some[i]), some[i]};
+            if (!n || compare(&best->order, c.key, some[i]->endpoint, after_key, after) > 0)
+                consider(best, c);
+        }
     if (best->n)
         qsort_r(best->v, best->n, sizeof *best->v, compare_candidates, &best->order);
 }
