@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/grow.h"
 #include "base/reader.h"
 
 #define BODY_MAX_BYTES ((size_t)96 << 20)
@@ -73,21 +74,6 @@ bool batch_add(struct batch *b, struct sample s)
     return true;
 }
 
-static enum err grow(void **p, size_t *cap, size_t need, size_t size)
-{
-    size_t next = *cap ? *cap : 64;
-    while (next < need)
-        next *= 2;
-    if (next == *cap)
-        return ERR_OK;
-    void *q = reallocarray(*p, next, size);
-    if (!q)
-        return ERR_NOMEM;
-    *p = q;
-    *cap = next;
-    return ERR_OK;
-}
-
 enum err batch_add_text(struct batch *b, uint32_t series, uint8_t quality, int64_t ts_us, char kind,
                         struct str value)
 {
@@ -95,14 +81,12 @@ enum err batch_add_text(struct batch *b, uint32_t series, uint8_t quality, int64
         return ERR_TOOBIG;
     if (b->n_text == BATCH_TEXTS || b->bytes_n + value.n > BATCH_TEXT_BYTES)
         return ERR_FULL;
-    void *text = b->text, *bytes = b->bytes;
-    enum err e = grow(&text, &b->text_cap, b->n_text + 1, sizeof *b->text);
-    b->text = text;
-    if (!e)
-        e = grow(&bytes, &b->bytes_cap, b->bytes_n + value.n, 1);
-    b->bytes = bytes;
-    if (e)
-        return e;
+    struct text_sample *text = grow(b->text, &b->text_cap, b->n_text + 1, sizeof *text);
+    b->text = text ? text : b->text;
+    char *bytes = grow(b->bytes, &b->bytes_cap, b->bytes_n + value.n, 1);
+    b->bytes = bytes ? bytes : b->bytes;
+    if (!text || !bytes)
+        return ERR_NOMEM;
     b->text[b->n_text++] = (struct text_sample){
         .series = series,
         .quality = quality,

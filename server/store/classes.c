@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "store/pg_binary.h"
 
 #define CLASSES (sizeof((struct classes *)0)->oldest_us / sizeof(int64_t))
@@ -20,28 +21,25 @@ void classes_fini(struct classes *c)
     classes_init(c);
 }
 
-/* A row of two fields: integer, smallint. */
 static enum err take_series(void *ctx, struct str row)
 {
     struct classes *c = ctx;
+    struct str f[2];
     int32_t series = 0;
     int16_t class_id = 0;
-    if (row.n != 2 + 4 + 4 + 4 + 2)
-        return ERR_INVALID;
-    enum err e = pg_get_i32(str_make(row.p + 6, 4), &series);
+    enum err e = pg_get_row(row, f, 2);
     if (!e)
-        e = pg_get_i16(str_make(row.p + 14, 2), &class_id);
-    if (!e && c->n == c->cap) {
-        size_t cap = c->cap ? 2 * c->cap : 256;
-        struct class_of *v = reallocarray(c->v, cap, sizeof *v);
-        if (!v)
-            return ERR_NOMEM;
-        c->v = v;
-        c->cap = cap;
-    }
+        e = pg_get_i32(f[0], &series);
     if (!e)
-        c->v[c->n++] = (struct class_of){(uint32_t)series, class_id};
-    return e;
+        e = pg_get_i16(f[1], &class_id);
+    if (e)
+        return e;
+    struct class_of *v = grow(c->v, &c->cap, c->n + 1, sizeof *v);
+    if (!v)
+        return ERR_NOMEM;
+    c->v = v;
+    c->v[c->n++] = (struct class_of){(uint32_t)series, class_id};
+    return ERR_OK;
 }
 
 static enum err read_limits(struct classes *c, struct pg *db)

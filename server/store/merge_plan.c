@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/grow.h"
+
 #define SETTLE_US   INT64_C(120000000) /* after the end of a span */
 #define PATIENCE_US INT64_C(900000000) /* with what was opened before it and is not packed */
 #define LOOK_BACK   7                  /* days that may lack their row of hours after a pause */
@@ -62,14 +64,10 @@ enum err merge_horizon(struct pg *db, int64_t now_us, int64_t *horizon_us)
 
 static enum err add_span(struct merge_plan *p, enum span_kind kind, int64_t start_us)
 {
-    if (p->n_spans == p->cap_spans) {
-        size_t cap = p->cap_spans ? 2 * p->cap_spans : 64;
-        struct span *v = reallocarray(p->spans, cap, sizeof *v);
-        if (!v)
-            return ERR_NOMEM;
-        p->spans = v;
-        p->cap_spans = cap;
-    }
+    struct span *v = grow(p->spans, &p->cap_spans, p->n_spans + 1, sizeof *v);
+    if (!v)
+        return ERR_NOMEM;
+    p->spans = v;
     p->spans[p->n_spans++] = (struct span){kind, start_us};
     return ERR_OK;
 }
@@ -143,13 +141,10 @@ static enum err keep_items(struct merge_plan *p, const struct pg_result *r)
 {
     size_t n = pg_rows(r);
     p->n = p->next = 0;
-    if (n > p->cap) {
-        struct merge_item *v = reallocarray(p->items, n, sizeof *v);
-        if (!v)
-            return ERR_NOMEM;
-        p->items = v;
-        p->cap = n;
-    }
+    struct merge_item *v = grow(p->items, &p->cap, n, sizeof *v);
+    if (!v)
+        return ERR_NOMEM;
+    p->items = v;
     for (size_t i = 0; i < n; i++)
         p->items[i] = (struct merge_item){(uint32_t)pg_i64(r, i, 0), pg_i64(r, i, 1)};
     p->n = n;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/grow.h"
 #include "base/log.h"
 #include "store/chunk.h"
 #include "store/classes.h"
@@ -115,46 +116,21 @@ void merger_free(struct merger *m)
 /* The points' arrays have room for `n`. */
 static enum err points_room(struct merger *m, size_t n)
 {
-    if (n <= m->points_cap)
-        return ERR_OK;
-    size_t cap = m->points_cap ? m->points_cap : PACKED_MAX;
-    while (cap < n)
-        cap *= 2;
-    m->points_cap = 0;
-    int64_t *ts = reallocarray(m->points.ts_us, cap, sizeof *ts);
-    m->points.ts_us = ts ? ts : m->points.ts_us;
-    double *value = reallocarray(m->points.value, cap, sizeof *value);
-    m->points.value = value ? value : m->points.value;
-    int16_t *quality = reallocarray(m->points.quality, cap, sizeof *quality);
-    m->points.quality = quality ? quality : m->points.quality;
+    struct points *p = &m->points;
+    size_t caps[] = {m->points_cap, m->points_cap, m->points_cap};
+    int64_t *ts = grow(p->ts_us, &caps[0], n, sizeof *ts);
+    double *value = grow(p->value, &caps[1], n, sizeof *value);
+    int16_t *quality = grow(p->quality, &caps[2], n, sizeof *quality);
+    p->ts_us = ts ? ts : p->ts_us;
+    p->value = value ? value : p->value;
+    p->quality = quality ? quality : p->quality;
     if (!ts || !value || !quality)
         return ERR_NOMEM;
-    m->points_cap = cap;
+    m->points_cap = caps[0];
     return ERR_OK;
 }
 
 /* ---- taking rows ---- */
-
-#define FIELDS_MAX 20
-
-/* split cuts a COPY row into `n` fields. */
-static enum err split(struct str row, struct str *fields, size_t n)
-{
-    int16_t count = 0;
-    if (row.n < 2 || pg_get_i16(str_make(row.p, 2), &count) || count != (int16_t)n)
-        return ERR_INVALID;
-    row = str_make(row.p + 2, row.n - 2);
-    for (size_t i = 0; i < n; i++) {
-        int32_t size = 0;
-        if (row.n < 4 || pg_get_i32(str_make(row.p, 4), &size) || size < -1 ||
-            (size > 0 && (size_t)size > row.n - 4))
-            return ERR_INVALID;
-        size_t bytes = size > 0 ? (size_t)size : 0;
-        fields[i] = str_make(size < 0 ? NULL : row.p + 4, bytes);
-        row = str_make(row.p + 4 + bytes, row.n - 4 - bytes);
-    }
-    return row.n ? ERR_INVALID : ERR_OK;
-}
 
 static int by_series(const void *key, const void *item)
 {
@@ -177,7 +153,7 @@ static enum err take_packed(void *ctx, struct str row)
     struct packed p;
     int32_t series = 0;
     arena_reset(&m->arena);
-    enum err e = split(row, f, PACKED_FIELDS + 1);
+    enum err e = pg_get_row(row, f, PACKED_FIELDS + 1);
     if (!e)
         e = pg_get_i32(f[0], &series);
     if (!e)
@@ -205,7 +181,7 @@ static enum err take_rollup(void *ctx, struct str row)
     int32_t series = 0;
     bool minutes = m->span.kind == SPAN_DAY;
     arena_reset(&m->arena);
-    enum err e = split(row, f, ROLLUP_FIELDS + 1);
+    enum err e = pg_get_row(row, f, ROLLUP_FIELDS + 1);
     if (!e)
         e = pg_get_i32(f[0], &series);
     if (!e)
@@ -228,7 +204,7 @@ static enum err take_fast(void *ctx, struct str row)
     struct merger *m = ctx;
     struct str f[1];
     int32_t series = 0;
-    enum err e = split(row, f, 1);
+    enum err e = pg_get_row(row, f, 1);
     if (!e)
         e = pg_get_i32(f[0], &series);
     struct day *d = e ? NULL : day_of(m, (uint32_t)series);
@@ -389,18 +365,29 @@ static void put_hours(struct merger *m, const struct day *d)
     rollup_put_row(body(m, TO_HOUR), &d->hours, d->series, classes_of(&m->classes, d->series));
 }
 
-/* put_fast_hour writes the chunk and the minutes of a series' hour and notes it in the day. */
+/* note_hour sums up a series' hour by minutes and notes it in the day.  For a slow series that is
+ * all: its hours are in no row of rollup_minute. */
+static enum err note_hour(struct merger *m, struct day *d, const struct row *v, size_t n,
+                          struct rollup *minutes)
+{
+    enum err e = load(m, v, n);
+    if (!e)
+        e = rollup_make(ROLLUP_MINUTE, &m->points, minutes);
+    if (e)
+        return e;
+    struct rollup_entry hour = rollup_fold(minutes);
+    rollup_set(&d->hours, &hour);
+    return ERR_OK;
+}
+
+/* put_fast_hour writes the chunk and the minutes of a series' hour. */
 static enum err put_fast_hour(struct merger *m, struct pg *db, struct day *d, const struct row *v,
                               size_t n)
 {
     struct rollup minutes;
-    enum err e = load(m, v, n);
-    if (!e)
-        e = rollup_make(ROLLUP_MINUTE, &m->points, &minutes);
+    enum err e = note_hour(m, d, v, n, &minutes);
     if (e)
         return e;
-    struct rollup_entry hour = rollup_fold(&minutes);
-    rollup_set(&d->hours, &hour);
     rollup_put_row(body(m, TO_MINUTE), &minutes, v->series, classes_of(&m->classes, v->series));
     return put_packed(m, db, TO_CHUNK, v, n);
 }
@@ -427,24 +414,11 @@ static size_t hour_end(const struct row *v, size_t i, size_t n)
     return i;
 }
 
-/* An hour of a slow series is in no row of rollup_minute, only in the day's. */
-static enum err note_slow_hour(struct merger *m, struct day *d, const struct row *v, size_t n)
-{
-    struct rollup minutes;
-    enum err e = load(m, v, n);
-    if (!e)
-        e = rollup_make(ROLLUP_MINUTE, &m->points, &minutes);
-    if (e)
-        return e;
-    struct rollup_entry hour = rollup_fold(&minutes);
-    rollup_set(&d->hours, &hour);
-    return ERR_OK;
-}
-
 /* put_day: samples of a series in those hours of the day that were not fast before.  Slow hours are
  * moved together in front, in place, and become the day's chunk. */
 static enum err put_day(struct merger *m, struct pg *db, struct day *d, struct row *v, size_t n)
 {
+    struct rollup minutes;
     enum err e = ERR_OK;
     size_t slow = 0;
     for (size_t i = 0, end; !e && i < n; i = end) {
@@ -453,7 +427,7 @@ static enum err put_day(struct merger *m, struct pg *db, struct day *d, struct r
             e = put_fast_hour(m, db, d, v + i, end - i);
             continue;
         }
-        e = note_slow_hour(m, d, v + i, end - i);
+        e = note_hour(m, d, v + i, end - i, &minutes);
         memmove(v + slow, v + i, (end - i) * sizeof *v);
         slow += end - i;
     }

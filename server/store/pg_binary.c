@@ -101,44 +101,25 @@ static char *open_array(struct buf *out, enum element type, size_t size, size_t 
     return put32(put32(p, (uint32_t)n), 1);
 }
 
-void pg_put_i16s(struct buf *out, const int16_t *v, size_t n)
-{
-    char *p = v ? open_array(out, PG_INT2, sizeof *v, n) : NULL;
-    if (!v)
-        pg_put_null(out);
-    for (size_t i = 0; p && i < n; i++)
-        p = put16(put32(p, sizeof *v), (uint16_t)v[i]);
-}
-
-void pg_put_i32s(struct buf *out, const int32_t *v, size_t n)
-{
-    char *p = v ? open_array(out, PG_INT4, sizeof *v, n) : NULL;
-    if (!v)
-        pg_put_null(out);
-    for (size_t i = 0; p && i < n; i++)
-        p = put32(put32(p, sizeof *v), (uint32_t)v[i]);
-}
-
-void pg_put_i64s(struct buf *out, const int64_t *v, size_t n)
-{
-    char *p = v ? open_array(out, PG_INT8, sizeof *v, n) : NULL;
-    if (!v)
-        pg_put_null(out);
-    for (size_t i = 0; p && i < n; i++)
-        p = put64(put32(p, sizeof *v), (uint64_t)v[i]);
-}
-
-void pg_put_doubles(struct buf *out, const double *v, size_t n)
-{
-    char *p = v ? open_array(out, PG_FLOAT8, sizeof *v, n) : NULL;
-    if (!v)
-        pg_put_null(out);
-    for (size_t i = 0; p && i < n; i++) {
-        uint64_t bits;
-        memcpy(&bits, &v[i], sizeof bits);
-        p = put64(put32(p, sizeof *v), bits);
+/* ARRAY_WRITER defines pg_put_NAME: the loop is the same for each width, and each is worth
+ * compiling on its own. */
+#define ARRAY_WRITER(name, type, element_type, width)                                              \
+    void name(struct buf *out, const type *v, size_t n)                                            \
+    {                                                                                              \
+        char *p = v ? open_array(out, element_type, sizeof *v, n) : NULL;                          \
+        if (!v)                                                                                    \
+            pg_put_null(out);                                                                      \
+        for (size_t i = 0; p && i < n; i++) {                                                      \
+            uint##width##_t bits;                                                                  \
+            memcpy(&bits, &v[i], sizeof bits);                                                     \
+            p = put##width(put32(p, sizeof *v), bits);                                             \
+        }                                                                                          \
     }
-}
+
+ARRAY_WRITER(pg_put_i16s, int16_t, PG_INT2, 16)
+ARRAY_WRITER(pg_put_i32s, int32_t, PG_INT4, 32)
+ARRAY_WRITER(pg_put_i64s, int64_t, PG_INT8, 64)
+ARRAY_WRITER(pg_put_doubles, double, PG_FLOAT8, 64)
 
 /* ---- reading ---- */
 
@@ -189,6 +170,24 @@ enum err pg_get_time(struct str f, int64_t *utc_us)
     return ERR_OK;
 }
 
+enum err pg_get_row(struct str row, struct str *fields, size_t n)
+{
+    int16_t count = 0;
+    if (row.n < 2 || pg_get_i16(str_make(row.p, 2), &count) || count != (int16_t)n)
+        return ERR_INVALID;
+    row = str_make(row.p + 2, row.n - 2);
+    for (size_t i = 0; i < n; i++) {
+        int32_t size = 0;
+        if (row.n < LENGTH_BYTES || pg_get_i32(str_make(row.p, LENGTH_BYTES), &size) || size < -1 ||
+            (size > 0 && (size_t)size > row.n - LENGTH_BYTES))
+            return ERR_INVALID;
+        size_t bytes = size > 0 ? (size_t)size : 0;
+        fields[i] = str_make(size < 0 ? NULL : row.p + LENGTH_BYTES, bytes);
+        row = str_make(row.p + LENGTH_BYTES + bytes, row.n - LENGTH_BYTES - bytes);
+    }
+    return row.n ? ERR_INVALID : ERR_OK;
+}
+
 /* array_head checks everything that does not depend on the elements and finds them. */
 static enum err array_head(struct str f, enum element type, size_t size, size_t max,
                            const char **first, size_t *n)
@@ -204,8 +203,8 @@ static enum err array_head(struct str f, enum element type, size_t size, size_t 
     return ERR_OK;
 }
 
-/* ARRAY_READER defines pg_get_NAME: the loop is the same for each width, and each is worth
- * compiling on its own.  Elements that are NULL have the length 2^32-1, which is not `size`. */
+/* ARRAY_READER defines pg_get_NAME likewise.  Elements that are NULL have the length 2^32-1, which
+ * is not `size`. */
 #define ARRAY_READER(name, type, element_type, width)                                              \
     enum err name(struct arena *a, struct str f, size_t max, const type **out, size_t *n)          \
     {                                                                                              \

@@ -20,6 +20,8 @@ void pg_put_i32s(struct buf *out, const int32_t *p, size_t n);
 void pg_put_i64s(struct buf *out, const int64_t *p, size_t n);
 void pg_put_doubles(struct buf *out, const double *p, size_t n);
 
+/* pg_get_row cuts a row of a COPY, of `n` fields, into them; ERR_INVALID if it is of others. */
+MUST_CHECK enum err pg_get_row(struct str row, struct str *fields, size_t n);
 MUST_CHECK enum err pg_get_i16(struct str field, int16_t *out);
 MUST_CHECK enum err pg_get_i32(struct str field, int32_t *out);
 MUST_CHECK enum err pg_get_i64(struct str field, int64_t *out);

@@ -56,11 +56,6 @@ enum err q_audit_list(struct pg *db, const struct q_audit_filter *f, struct q_pa
     if (e)
         return e;
     json_open(j, '{');
-    json_key(j, "items");
-    json_open(j, '[');
-    for (size_t i = 0; i < pg_rows(r) && i < k.n; i++)
-        put_entry(j, r, i);
-    q_key_close(&k, r, A_AT, A_ID, j); /* closes the list */
-    pg_result_free(r);
+    q_put_page(&k, r, A_AT, A_ID, put_entry, j);
     return ERR_OK;
 }

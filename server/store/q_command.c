@@ -150,10 +150,7 @@ enum err q_commands(struct pg *db, struct str endpoint, struct str state, struct
         e = pg_prepared(db, "commands", OF_ALL, params, 4, &r);
     if (e)
         return e;
-    q_list_open(j);
-    for (size_t i = 0; i < pg_rows(r) && i < k.n; i++)
-        put_command(j, r, i);
-    q_key_close(&k, r, C_CREATED, C_ID, j);
-    pg_result_free(r);
+    json_open(j, '{');
+    q_put_page(&k, r, C_CREATED, C_ID, put_command, j);
     return ERR_OK;
 }

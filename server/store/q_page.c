@@ -47,20 +47,32 @@ void q_list_close(struct json_out *j)
     json_close(j);
 }
 
-void q_key_close(const struct q_key *k, const struct pg_result *r, int at_col, int id_col,
-                 struct json_out *j)
+/* "next", or null when this is the last page: one row more than shown was asked for. */
+static void put_next(const struct q_key *k, const struct pg_result *r, int at_col, int id_col,
+                     struct json_out *j)
 {
+    json_key(j, "next");
     if (pg_rows(r) <= k->n) {
-        q_list_close(j);
+        json_null(j);
         return;
     }
     char plain[96];
     int n = snprintf(plain, sizeof plain, "%" PRId64 " %.*s", pg_i64(r, k->n - 1, at_col),
                      STR_ARG(pg_text(r, k->n - 1, id_col)));
-    json_close(j);
-    json_key(j, "next");
     json_base64(j, plain, (size_t)n);
+}
+
+void q_put_page(const struct q_key *k, struct pg_result *r, int at_col, int id_col, q_put_row *put,
+                struct json_out *j)
+{
+    json_key(j, "items");
+    json_open(j, '[');
+    for (size_t i = 0; i < pg_rows(r) && i < k->n; i++)
+        put(j, r, i);
     json_close(j);
+    put_next(k, r, at_col, id_col, j);
+    json_close(j);
+    pg_result_free(r);
 }
 
 struct str q_number(char out[24], int64_t v)

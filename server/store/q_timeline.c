@@ -26,6 +26,19 @@ enum { T_ID, T_AT, T_STRAND, T_KIND, T_TEXT, T_DETAIL, T_ENDPOINT };
                   "CROSS JOIN LATERAL (SELECT * FROM timeline_event t WHERE t.kind = k.kind "      \
                   "AND " AFTER NEWEST ") t " JOIN_DEVICE NEWEST
 
+static void put_event(struct json_out *j, const struct pg_result *r, size_t i)
+{
+    json_open(j, '{');
+    q_put_text(j, "id", r, i, T_ID);
+    q_put_text(j, "endpoint", r, i, T_ENDPOINT);
+    q_put_time(j, "at", r, i, T_AT);
+    q_put_text(j, "strand", r, i, T_STRAND);
+    q_put_text(j, "kind", r, i, T_KIND);
+    q_put_text(j, "text", r, i, T_TEXT);
+    q_put_json(j, "detail", r, i, T_DETAIL);
+    json_close(j);
+}
+
 enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct q_page page,
                     struct json_out *j)
 {
@@ -43,20 +56,8 @@ enum err q_timeline(struct pg *db, struct str endpoint, struct str kind, struct 
         e = pg_prepared(db, "timeline", OF_ALL, params, 4, &r);
     if (e)
         return e;
-    q_list_open(j);
-    for (size_t i = 0; i < pg_rows(r) && i < k.n; i++) {
-        json_open(j, '{');
-        q_put_text(j, "id", r, i, T_ID);
-        q_put_text(j, "endpoint", r, i, T_ENDPOINT);
-        q_put_time(j, "at", r, i, T_AT);
-        q_put_text(j, "strand", r, i, T_STRAND);
-        q_put_text(j, "kind", r, i, T_KIND);
-        q_put_text(j, "text", r, i, T_TEXT);
-        q_put_json(j, "detail", r, i, T_DETAIL);
-        json_close(j);
-    }
-    q_key_close(&k, r, T_AT, T_ID, j);
-    pg_result_free(r);
+    json_open(j, '{');
+    q_put_page(&k, r, T_AT, T_ID, put_event, j);
     return ERR_OK;
 }
 

@@ -341,6 +341,19 @@ enum err storage_report(struct pg *db, int64_t now_ms, struct storage_limits lim
 
 /* ---- devices ---- */
 
+static void put_device(struct json_out *j, const struct pg_result *r, size_t i)
+{
+    json_open(j, '{');
+    q_put_text(j, "endpoint", r, i, 2);
+    put_count(j, "bytes", pg_i64(r, i, 0));
+    put_count(j, "samples", pg_i64(r, i, 3));
+    put_per_sample(j, pg_i64(r, i, 0), pg_i64(r, i, 3));
+    q_put_time(j, "counted_at", r, i, 4);
+    json_key(j, "estimate");
+    json_bool(j, true);
+    json_close(j);
+}
+
 enum err storage_devices(struct pg *db, struct q_page page, struct json_out *j)
 {
     struct q_key k;
@@ -355,20 +368,8 @@ enum err storage_devices(struct pg *db, struct q_page page, struct json_out *j)
                     (struct str[]){k.at_ms, k.last_id, str_of(k.limit)}, 3, &r);
     if (e)
         return e;
-    q_list_open(j);
-    for (size_t i = 0; i < pg_rows(r) && i < k.n; i++) {
-        json_open(j, '{');
-        q_put_text(j, "endpoint", r, i, 2);
-        put_count(j, "bytes", pg_i64(r, i, 0));
-        put_count(j, "samples", pg_i64(r, i, 3));
-        put_per_sample(j, pg_i64(r, i, 0), pg_i64(r, i, 3));
-        q_put_time(j, "counted_at", r, i, 4);
-        json_key(j, "estimate");
-        json_bool(j, true);
-        json_close(j);
-    }
-    q_key_close(&k, r, 0, 1, j);
-    pg_result_free(r);
+    json_open(j, '{');
+    q_put_page(&k, r, 0, 1, put_device, j);
     return ERR_OK;
 }
 
@@ -392,6 +393,19 @@ static const char *const series_sql =
     "ON true WHERE s.device_id = $1::bigint AND ($3::bigint IS NULL OR s.id > $3::bigint) "
     "ORDER BY s.id LIMIT $4::integer";
 
+static void put_one_series(struct json_out *j, const struct pg_result *r, size_t i)
+{
+    json_open(j, '{');
+    q_put_text(j, "series", r, i, 2);
+    q_put_text(j, "class", r, i, 3);
+    json_key(j, "fixed");
+    json_bool(j, pg_bool(r, i, 4));
+    put_count(j, "samples", pg_i64(r, i, 5));
+    put_count(j, "bytes", pg_i64(r, i, 6));
+    q_put_time(j, "oldest", r, i, 7);
+    json_close(j);
+}
+
 static enum err put_series(struct pg *db, struct str device, struct str now, const struct q_key *k,
                            struct json_out *j)
 {
@@ -400,21 +414,7 @@ static enum err put_series(struct pg *db, struct str device, struct str now, con
         pg_exec(db, series_sql, (struct str[]){device, now, k->last_id, str_of(k->limit)}, 4, &r);
     if (e)
         return e;
-    json_key(j, "items");
-    json_open(j, '[');
-    for (size_t i = 0; i < pg_rows(r) && i < k->n; i++) {
-        json_open(j, '{');
-        q_put_text(j, "series", r, i, 2);
-        q_put_text(j, "class", r, i, 3);
-        json_key(j, "fixed");
-        json_bool(j, pg_bool(r, i, 4));
-        put_count(j, "samples", pg_i64(r, i, 5));
-        put_count(j, "bytes", pg_i64(r, i, 6));
-        q_put_time(j, "oldest", r, i, 7);
-        json_close(j);
-    }
-    q_key_close(k, r, 0, 1, j);
-    pg_result_free(r);
+    q_put_page(k, r, 0, 1, put_one_series, j);
     return ERR_OK;
 }
 
