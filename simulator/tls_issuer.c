@@ -1,4 +1,8 @@
-/* tls_issuer.c - see tls_issuer.h. */
+/* tls_issuer.c - see tls_issuer.h.
+ *
+ * server/port/tls.c fills in certificates much like this.  The two stay apart: OpenSSL is for
+ * `port` alone in server/, and the simulator shares `base` and `codec` with it and nothing else, so
+ * that what it does to the server is done from outside. */
 #include "tls_issuer.h"
 
 #include <openssl/ec.h>
