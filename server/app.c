@@ -183,7 +183,7 @@ static enum err start_parts(struct app *a)
     e = fail("jobs", jobs_start(&(struct jobs_parts){c, a->metrics, a->recent}, &a->jobs));
     if (e)
         return e;
-    struct http_parts http = {c, a->metrics, a->engine, a->pool, a->credentials};
+    struct http_parts http = {c, a->metrics, a->engine, a->pool, a->credentials, a->recent};
     return fail("http", http_serve(a->http, &http));
 }
 

@@ -18,6 +18,7 @@ struct http_parts {
     struct engine *engine;
     struct pool *pool;
     struct credentials *credentials;
+    struct recent *recent; /* what the writer keeps of landing tables; may be NULL */
 };
 /* http_start listens and serves.  ERR_IO when an address cannot be had (logged). */
 MUST_CHECK enum err http_start(const struct http_parts *parts, struct http **out);

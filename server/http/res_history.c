@@ -45,6 +45,7 @@ static bool span_of(struct request *r, struct q_history *q)
         return false;
     }
     q->points = (uint32_t)points;
+    q->recent = r->http->parts.recent;
     q->before = before;
     return true;
 }

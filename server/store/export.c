@@ -323,8 +323,8 @@ static enum err read_samples(struct export *x, struct pg *db, int64_t to_ms)
     enum err e = ERR_OK;
     for (size_t i = 0; !e && i < x->q.n; i++) {
         struct column *c = &x->column[i];
-        e = history_read_points(db, (struct history_span){c->id, x->at_ms * 1000, to_ms * 1000},
-                                &c->points);
+        e = history_read_points(
+            db, (struct history_span){c->id, x->at_ms * 1000, to_ms * 1000, NULL}, &c->points);
         if (!e)
             e = read_texts(db, c, x->at_ms, to_ms);
     }
@@ -336,7 +336,7 @@ static enum err read_buckets(struct export *x, struct pg *db, int64_t to_ms)
     enum err e = ERR_OK;
     for (size_t i = 0; !e && i < x->q.n; i++)
         e = history_read_buckets(
-            db, (struct history_span){x->column[i].id, x->at_ms * 1000, to_ms * 1000},
+            db, (struct history_span){x->column[i].id, x->at_ms * 1000, to_ms * 1000, NULL},
             x->bucket_ms * 1000, &x->column[i].buckets);
     return e;
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/landing.h"
 #include "store/packed_row.h"
 #include "store/pg_binary.h"
 
@@ -245,12 +246,50 @@ static enum err read_rows(struct reader_state *r, const char *name, const char *
     return e;
 }
 
+/* Which landing tables are not packed, in this snapshot. */
+static enum err landing_tables(struct pg *db, struct recent_turn *out, size_t *n)
+{
+    struct pg_result *rows = NULL;
+    enum err e = pg_prepared(
+        db, "history_tables",
+        "SELECT slot, turn FROM landing_slot WHERE state IN ('open', 'closed')", NULL, 0, &rows);
+    for (*n = 0; !e && *n < pg_rows(rows) && *n < LANDING_SLOTS; ++*n)
+        out[*n] = (struct recent_turn){(int)pg_i64(rows, *n, 0), pg_i64(rows, *n, 1)};
+    pg_result_free(rows);
+    return e;
+}
+
+static enum err add_remembered(void *ctx, const struct row *row)
+{
+    struct reader_state *r = ctx;
+    return r->landed_max-- > 0 ? add_sample(r, row->ts_us, row->value, row->quality) : ERR_OK;
+}
+
+/* read_remembered looks through memory, where whatever this snapshot sees in a table was put before
+ * its commit.  A table that another snapshot sees packed is not held, and still there to be read.
+ */
+static enum err read_remembered(struct reader_state *r, recent_found *found, void *ctx, bool *held)
+{
+    struct recent_turn tables[LANDING_SLOTS];
+    size_t n;
+    *held = false;
+    if (!r->span.recent)
+        return ERR_OK;
+    enum err e = landing_tables(r->db, tables, &n);
+    return e ? e
+             : recent_find(r->span.recent, tables, n, (uint32_t)r->span.series, r->span.from_us,
+                           r->span.to_us, found, ctx, held);
+}
+
 static enum err read_live(struct reader_state *r)
 {
+    bool held = false;
     struct numbers n;
     const struct str *params =
         numbers(&n, r->span.series, r->span.from_us, r->span.to_us, r->landed_max);
-    enum err e = read_rows(r, "history_landed", landed_sql, params, 4, add_plain);
+    enum err e = read_remembered(r, add_remembered, r, &held);
+    if (!e && !held)
+        e = read_rows(r, "history_landed", landed_sql, params, 4, add_plain);
     return e ? e : read_rows(r, "history_pieces", pieces_sql, params, 3, add_piece);
 }
 
@@ -494,14 +533,37 @@ static const char landed_before_sql[] =
         2) " ORDER BY ts DESC LIMIT 1";
 static const char packed_before_sql[] = NEWEST_OF("chunk") " UNION ALL " NEWEST_OF("piece");
 
+struct newest {
+    bool found;
+    struct row row;
+};
+
+static enum err keep_newest(void *ctx, const struct row *row)
+{
+    struct newest *n = ctx;
+    if (!n->found || row->ts_us >= n->row.ts_us)
+        *n = (struct newest){true, *row};
+    return ERR_OK;
+}
+
+static enum err newest_landed(struct reader_state *r, const struct str *params)
+{
+    bool held = false;
+    struct newest n = {.found = false};
+    enum err e = read_remembered(r, keep_newest, &n, &held);
+    if (!e && n.found)
+        e = add_sample(r, n.row.ts_us, n.row.value, n.row.quality);
+    return e || held ? e : read_rows(r, "history_before", landed_before_sql, params, 2, add_plain);
+}
+
 /* Samples move from landing to pieces to chunks: asked in this order none is missed. */
-static enum err newest(struct pg *db, int32_t series, int64_t ts_us, struct history_points *p)
+static enum err newest(struct pg *db, struct history_span span, struct history_points *p)
 {
     struct numbers n;
-    const struct str *params = numbers(&n, series, ts_us, 0, 0);
-    struct reader_state r = {.db = db, .span = {series, INT64_MIN, ts_us}, .points = p};
+    const struct str *params = numbers(&n, span.series, span.to_us, 0, 0);
+    struct reader_state r = {.db = db, .span = span, .points = p};
     arena_init(&r.arena, (size_t)1 << 20, (size_t)64 << 20);
-    enum err e = read_rows(&r, "history_before", landed_before_sql, params, 2, add_plain);
+    enum err e = newest_landed(&r, params);
     if (!e)
         e = read_rows(&r, "history_before_packed", packed_before_sql, params, 2, add_piece);
     history_points_sort(p);
@@ -509,11 +571,11 @@ static enum err newest(struct pg *db, int32_t series, int64_t ts_us, struct hist
     return e;
 }
 
-enum err history_before(struct pg *db, int32_t series, int64_t ts_us, bool *found,
-                        struct history_point *out)
+enum err history_before(struct pg *db, int32_t series, int64_t ts_us, struct recent *recent,
+                        bool *found, struct history_point *out)
 {
     struct history_points p = {0};
-    enum err e = newest(db, series, ts_us, &p);
+    enum err e = newest(db, (struct history_span){series, INT64_MIN, ts_us, recent}, &p);
     if (!e) {
         *found = p.n > 0;
         if (p.n)

@@ -13,10 +13,14 @@
 #include "port/pg.h"
 #include "store/history_grid.h"
 
-/* One series, and when: from <= time < to. */
+struct recent;
+
+/* One series, and when: from <= time < to.  What landed and is not packed is taken from `recent` if
+ * all of it is held there; NULL: from the tables, which are looked through from end to end. */
 struct history_span {
     int32_t series;
     int64_t from_us, to_us;
+    struct recent *recent;
 };
 /* The largest span that is read: far more than anything is kept. */
 #define HISTORY_SPAN_MAX_US (INT64_C(1000) * 366 * 86400 * 1000000)
@@ -41,7 +45,7 @@ MUST_CHECK enum err history_read(struct pg *db, struct history_span span, uint32
 void history_free(struct history *h);
 
 /* history_before finds the newest sample before a time; *found false when there is none. */
-MUST_CHECK enum err history_before(struct pg *db, int32_t series, int64_t ts_us, bool *found,
-                                   struct history_point *out);
+MUST_CHECK enum err history_before(struct pg *db, int32_t series, int64_t ts_us,
+                                   struct recent *recent, bool *found, struct history_point *out);
 
 #endif

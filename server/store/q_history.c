@@ -60,7 +60,7 @@ static enum err read_texts(struct pg *db, const struct q_history *q, struct show
 
 static struct history_span span_of(const struct q_history *q, int32_t id)
 {
-    return (struct history_span){id, q->from_ms * 1000, q->to_ms * 1000};
+    return (struct history_span){id, q->from_ms * 1000, q->to_ms * 1000, q->recent};
 }
 
 static enum err read_one(struct pg *db, const struct q_history *q, struct shown *s)
@@ -69,7 +69,7 @@ static enum err read_one(struct pg *db, const struct q_history *q, struct shown 
     if (!e)
         e = history_read(db, span_of(q, s->id), q->points, &s->history);
     if (!e && q->before)
-        e = history_before(db, s->id, q->from_ms * 1000, &s->found, &s->before);
+        e = history_before(db, s->id, q->from_ms * 1000, q->recent, &s->found, &s->before);
     if (!e && s->history.raw && !s->history.points.n)
         e = read_texts(db, q, s);
     return e;

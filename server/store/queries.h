@@ -40,7 +40,8 @@ struct q_history {
     struct str endpoint, series;
     int64_t from_ms, to_ms;
     uint32_t points;
-    bool before; /* tell the last sample before `from` too */
+    bool before;           /* tell the last sample before `from` too */
+    struct recent *recent; /* see history_span */
 };
 MUST_CHECK enum err q_history(struct pg *db, const struct q_history *q, struct json_out *j);
 /* q_history_aligned: the same of n series (q's own are not looked at) as "items", on one grid. */

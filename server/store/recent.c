@@ -184,7 +184,7 @@ static enum err copy_out(const struct copy *c, struct rows *out)
 
 static bool holds(const struct recent *r, int slot, int64_t turn)
 {
-    return r->copy[slot].held && r->copy[slot].turn == turn;
+    return slot >= 0 && slot < LANDING_SLOTS && r->copy[slot].held && r->copy[slot].turn == turn;
 }
 
 bool recent_holds(struct recent *r, int slot, int64_t turn)

@@ -4,6 +4,7 @@
 #include "store/chunk.h"
 #include "store/history.h"
 #include "store/packed_row.h"
+#include "store/recent.h"
 #include "signals.h"
 
 #include <inttypes.h>
@@ -18,6 +19,7 @@
 
 static struct pg *owner, *grafana;
 static struct arena arena;
+static struct recent *memory; /* what readers are given, NULL most of the time */
 
 static int start_server(void **state)
 {
@@ -183,7 +185,7 @@ static void put_landed(uint32_t series, const struct points *p)
 static void assert_buckets(const struct points *p, int64_t from_us, int64_t to_us, int64_t width)
 {
     struct history_buckets b;
-    const struct history_span span = {1, from_us, to_us};
+    const struct history_span span = {1, from_us, to_us, memory};
     enum err err = history_read_buckets(db, span, width, &b);
     if (err)
         fail_msg("%s: %s (width %" PRId64 ")", err_word(err), pg_error(db), width);
@@ -224,8 +226,9 @@ static void assert_same_window(int64_t from_us, int64_t to_us, int64_t width)
     char text[400];
     struct history_buckets b;
     struct pg_result *rows;
-    assert_int_equal(history_read_buckets(db, (struct history_span){1, from_us, to_us}, width, &b),
-                     ERR_OK);
+    assert_int_equal(
+        history_read_buckets(db, (struct history_span){1, from_us, to_us, NULL}, width, &b),
+        ERR_OK);
     snprintf(text, sizeof text,
              "SELECT (date_part('epoch', time) * 1000000)::bigint, min, max, avg, n, last FROM "
              "grafana.buckets('one', 'spb:/a', to_timestamp(%" PRId64 "), to_timestamp(%" PRId64
@@ -265,7 +268,8 @@ static void assert_points(const struct points *p, int64_t from_us, int64_t to_us
 {
     struct history_points h;
     const struct points want = part_of(p, from_us, to_us);
-    assert_int_equal(history_read_points(db, (struct history_span){1, from_us, to_us}, &h), ERR_OK);
+    assert_int_equal(history_read_points(db, (struct history_span){1, from_us, to_us, memory}, &h),
+                     ERR_OK);
     assert_int_equal(h.n, want.n);
     for (size_t i = 0; i < h.n; i++)
         assert_true(h.v[i].ts_us == want.ts_us[i] && h.v[i].quality == want.quality[i] &&
@@ -350,7 +354,7 @@ static void fast_and_slow_hours_of_a_day_count_once(void **state)
         for (size_t i = 1; i < all.n; i += 97) {
             struct history_point p = {0};
             bool found = false;
-            assert_int_equal(history_before(db, 1, all.ts_us[i], &found, &p), ERR_OK);
+            assert_int_equal(history_before(db, 1, all.ts_us[i], NULL, &found, &p), ERR_OK);
             assert_true(found && p.ts_us == all.ts_us[i - 1]);
         }
     }
@@ -404,7 +408,7 @@ static void what_retention_left_is_found(void **state)
     assert_same_in_sql(T0, T0 + 2 * DAY, 5 * MINUTE);
     assert_same_in_sql(T0 + 18 * HOUR, T0 + 30 * HOUR, 10000000); /* minutes, then samples */
     struct history h;
-    struct history_span day = {1, T0, T0 + DAY};
+    struct history_span day = {1, T0, T0 + DAY, NULL};
     assert_int_equal(history_read(db, day, 500, &h), ERR_OK); /* no sample, but minutes */
     assert_false(h.raw);
     assert_int_equal(h.buckets.width_us, 3 * MINUTE);
@@ -435,19 +439,24 @@ static void few_samples_come_as_they_are(void **state)
     struct history h;
     const struct points all = points_of(T0, 60000000, 1000);
     put_chunks(1, &all);
-    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY}, 1000, &h), ERR_OK);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY, NULL}, 1000, &h),
+                     ERR_OK);
     assert_true(h.raw && h.points.n == 1000);
     history_free(&h);
-    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY}, 999, &h), ERR_OK);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY, NULL}, 999, &h),
+                     ERR_OK);
     assert_true(!h.raw && h.buckets.width_us == 2 * MINUTE);
     history_free(&h);
-    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY}, 100, &h), ERR_OK);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY, NULL}, 100, &h),
+                     ERR_OK);
     assert_true(!h.raw && h.buckets.width_us == 15 * MINUTE);
     history_free(&h);
-    assert_int_equal(history_read(db, (struct history_span){3, T0, T0 + DAY}, 100, &h), ERR_OK);
+    assert_int_equal(history_read(db, (struct history_span){3, T0, T0 + DAY, NULL}, 100, &h),
+                     ERR_OK);
     assert_true(h.raw && h.points.n == 0);
     history_free(&h);
-    assert_int_equal(history_read(db, (struct history_span){1, T0, T0}, 100, &h), ERR_INVALID);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0, NULL}, 100, &h),
+                     ERR_INVALID);
     assert_true(pg_check(db));
 }
 
@@ -469,7 +478,7 @@ static void many_unmerged_samples_are_not_read_one_by_one(void **state)
     (void)state;
     struct pg *before = db;
     struct history h;
-    const struct history_span day = {1, T0, T0 + DAY};
+    const struct history_span day = {1, T0, T0 + DAY, NULL};
     const struct points all = points_of(T0, 100000, 120000); /* 10 Hz, more than three hours */
     for (int64_t at = T0; at < T0 + 3 * HOUR; at += HOUR / 2) {
         const struct points part = part_of(&all, at, at + HOUR / 2);
@@ -486,7 +495,7 @@ static void many_unmerged_samples_are_not_read_one_by_one(void **state)
     assert_int_equal(prepared("history_chunks"), 0); /* which samples would have been asked of */
     assert_buckets(&all, T0, T0 + DAY, MINUTE);
     /* pieces that are only partly inside are not counted, but read */
-    const struct history_span part = {1, T0 + MINUTE, T0 + 2 * MINUTE};
+    const struct history_span part = {1, T0 + MINUTE, T0 + 2 * MINUTE, NULL};
     assert_int_equal(history_read(db, part, 600, &h), ERR_OK);
     assert_true(h.raw && h.points.n == 600);
     history_free(&h);
@@ -502,7 +511,7 @@ static void landed_samples_are_told_one_by_one_up_to_the_limit(void **state)
 {
     (void)state;
     struct history h;
-    const struct history_span day = {1, T0, T0 + DAY};
+    const struct history_span day = {1, T0, T0 + DAY, NULL};
     const struct points all = points_of(T0, 10000000, 900);
     const struct points merged = part_of(&all, T0, T0 + HOUR),
                         landed = part_of(&all, T0 + HOUR, T0 + DAY);
@@ -527,7 +536,7 @@ static void assert_before(int64_t ts_us, bool want, double value)
 {
     struct history_point p = {0};
     bool found = !want;
-    assert_int_equal(history_before(db, 1, ts_us, &found, &p), ERR_OK);
+    assert_int_equal(history_before(db, 1, ts_us, memory, &found, &p), ERR_OK);
     assert_int_equal(found, want);
     assert_true(!want || p.value == value);
 }
@@ -577,6 +586,66 @@ static void assert_sql_unpacks(uint32_t series, const struct points *p)
         assert_int_equal(pg_i64(r, i, 2), p->quality[i]);
     }
     pg_result_free(r);
+}
+
+/* As the writer does, but not into the table: who finds these rows has not looked there. */
+static void put_in_memory(int slot, const struct points *p)
+{
+    struct chunk c;
+    struct batch *b = batch_new();
+    assert_non_null(b);
+    for (size_t i = 0; i < p->n; i++) {
+        struct sample s = {1, (uint8_t)p->quality[i], p->ts_us[i], p->value[i]};
+        assert_true(batch_add(b, s));
+        s.series = 2;
+        assert_true(batch_add(b, s));
+    }
+    chunk_init(&c);
+    assert_int_equal(chunk_add(&c, b), ERR_OK);
+    assert_int_equal(chunk_seal(&c), ERR_OK);
+    recent_begin(memory, slot, slot + 1, 1);
+    recent_add(memory, slot, slot + 1, buf_view(&c.samples));
+    chunk_fini(&c);
+    batch_free(b);
+}
+
+static void what_landed_is_read_from_memory_if_all_of_it_is_there(void **state)
+{
+    (void)state;
+    const struct points all = points_of(T0, 10000000, 3000);
+    const struct points packed = part_of(&all, T0, T0 + 2 * HOUR),
+                        a = part_of(&all, T0 + 2 * HOUR, T0 + 4 * HOUR),
+                        b = part_of(&all, T0 + 4 * HOUR, T0 + DAY);
+    put_chunks(1, &packed);
+    sql("UPDATE landing_slot SET turn = 1, state = 'closed' WHERE slot = 0; "
+        "UPDATE landing_slot SET turn = 2, state = 'open' WHERE slot = 1");
+    assert_int_equal(recent_new(100000, &memory), ERR_OK);
+    put_in_memory(0, &a);
+    assert_points(&packed, T0, T0 + DAY); /* half of it is not enough */
+    assert_before(T0 + DAY, true, packed.value[packed.n - 1]);
+    put_in_memory(1, &b);
+    assert_points(&all, T0, T0 + DAY);
+    assert_points(&all, T0 + HOUR, T0 + 5 * HOUR);
+    assert_buckets(&all, T0, T0 + DAY, MINUTE);
+    assert_buckets(&all, T0, T0 + DAY, HOUR);
+    assert_before(T0 + DAY, true, all.value[all.n - 1]);
+    assert_before(T0 + 4 * HOUR, true, a.value[a.n - 1]);
+    assert_before(T0 + 2 * HOUR, true, packed.value[packed.n - 1]);
+    struct history h;
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY, memory}, 3000, &h),
+                     ERR_OK);
+    assert_true(h.raw && h.points.n == 3000);
+    history_free(&h);
+    assert_int_equal(history_read(db, (struct history_span){1, T0, T0 + DAY, memory}, 2999, &h),
+                     ERR_OK);
+    assert_false(h.raw);
+    history_free(&h);
+    recent_forget(memory, 0);
+    assert_points(&packed, T0, T0 + DAY);
+    recent_free(memory);
+    memory = NULL;
+    sql("UPDATE landing_slot SET turn = 0, state = 'free' WHERE slot = 1; "
+        "UPDATE landing_slot SET turn = 1, state = 'open' WHERE slot = 0");
 }
 
 static void sql_unpacks_what_c_packs(void **state)
@@ -688,13 +757,14 @@ static void what_makes_no_sense_is_an_error_and_the_connection_goes_on(void **st
     struct history_points h;
     sql("INSERT INTO piece (start, stop, series_id, n, class_id, t2) VALUES "
         "('2026-01-01Z', '2026-01-01 00:00:05Z', 1, 3, 0, '{0,1}')");
-    assert_int_equal(history_read_points(db, (struct history_span){1, T0, T0 + DAY}, &h),
+    assert_int_equal(history_read_points(db, (struct history_span){1, T0, T0 + DAY, NULL}, &h),
                      ERR_INVALID);
     assert_true(pg_check(db));
     struct history_buckets b;
-    assert_int_equal(history_read_buckets(db, (struct history_span){2, T0, T0 + DAY}, 1000, &b),
-                     ERR_TOOBIG);
-    assert_int_equal(history_read_buckets(db, (struct history_span){2, T0, T0 + DAY}, 0, &b),
+    assert_int_equal(
+        history_read_buckets(db, (struct history_span){2, T0, T0 + DAY, NULL}, 1000, &b),
+        ERR_TOOBIG);
+    assert_int_equal(history_read_buckets(db, (struct history_span){2, T0, T0 + DAY, NULL}, 0, &b),
                      ERR_INVALID);
     assert_true(pg_check(db));
 }
@@ -713,6 +783,7 @@ int main(void)
         TEST(many_unmerged_samples_are_not_read_one_by_one),
         TEST(landed_samples_are_told_one_by_one_up_to_the_limit),
         TEST(the_last_sample_before_a_time_is_found),
+        TEST(what_landed_is_read_from_memory_if_all_of_it_is_there),
         TEST(sql_unpacks_what_c_packs),
         TEST(a_session_of_another_time_zone_sees_the_same),
         TEST(widths_of_dashboards_become_whole),
