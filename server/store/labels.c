@@ -112,7 +112,7 @@ static void put_wants(struct buf *b, const struct label_want *want, size_t n)
     json_close(&j);
 }
 
-#define IDS "string_agg(x.device_id::text, ',') "
+#define IDS "array_agg(x.device_id) "
 
 /* One row per term: the ids of the devices that have it.  Three look-ups instead of
  * one with "or": each has the index it needs. */
@@ -123,6 +123,13 @@ static void put_wants(struct buf *b, const struct label_want *want, size_t n)
     "AND x.value = w.v) "                                                                          \
     "ELSE (SELECT " IDS "FROM device_tag x WHERE x.key = w.k) END "                                \
     "FROM json_to_recordset($1::json) AS w(n integer, k text, v text, g text)"
+
+/* The ids of one term, from "{1,2,3}"; .p NULL: none. */
+static struct str ids_of(const struct pg_result *r, size_t term)
+{
+    struct str ids = pg_text(r, term, 0);
+    return ids.n > 2 ? str_make(ids.p + 1, ids.n - 2) : str_make(NULL, 0);
+}
 
 static int64_t highest_of(struct str ids)
 {
@@ -145,16 +152,16 @@ static void set_bits(struct str ids, uint64_t *bits, size_t n_bits)
 static enum err intersect(const struct pg_result *r, struct arena *a, uint64_t **bits,
                           size_t *n_bits)
 {
-    int64_t highest = pg_rows(r) ? highest_of(pg_text(r, 0, 0)) : -1;
+    int64_t highest = pg_rows(r) ? highest_of(ids_of(r, 0)) : -1;
     size_t n = (size_t)(highest + 1), words = n / 64 + 1;
     uint64_t *all = arena_calloc(a, words, sizeof *all), *one = arena_alloc(a, words * sizeof *one);
     if (!all || !one)
         return ERR_NOMEM;
     if (n)
-        set_bits(pg_text(r, 0, 0), all, n);
+        set_bits(ids_of(r, 0), all, n);
     for (size_t i = 1; i < pg_rows(r); i++) {
         memset(one, 0, words * sizeof *one);
-        set_bits(pg_text(r, i, 0), one, n);
+        set_bits(ids_of(r, i), one, n);
         for (size_t k = 0; k < words; k++)
             all[k] &= one[k];
     }
