@@ -341,16 +341,23 @@ enum err storage_report(struct pg *db, int64_t now_ms, struct storage_limits lim
 
 /* ---- devices ---- */
 
+/* What a device takes: bytes, samples and the time of the count, in columns from `first` on. */
+static void put_estimate(struct json_out *j, const struct pg_result *r, size_t i, int first)
+{
+    int64_t bytes = pg_i64(r, i, first), samples = pg_i64(r, i, first + 1);
+    put_count(j, "bytes", bytes);
+    put_count(j, "samples", samples);
+    put_per_sample(j, bytes, samples);
+    q_put_time(j, "counted_at", r, i, first + 2);
+    json_key(j, "estimate");
+    json_bool(j, true);
+}
+
 static void put_device(struct json_out *j, const struct pg_result *r, size_t i)
 {
     json_open(j, '{');
-    q_put_text(j, "endpoint", r, i, 2);
-    put_count(j, "bytes", pg_i64(r, i, 0));
-    put_count(j, "samples", pg_i64(r, i, 3));
-    put_per_sample(j, pg_i64(r, i, 0), pg_i64(r, i, 3));
-    q_put_time(j, "counted_at", r, i, 4);
-    json_key(j, "estimate");
-    json_bool(j, true);
+    q_put_text(j, "endpoint", r, i, 0);
+    put_estimate(j, r, i, 1);
     json_close(j);
 }
 
@@ -361,7 +368,7 @@ enum err storage_devices(struct pg *db, struct q_page page, struct json_out *j)
     enum err e = q_key_open(&k, page);
     if (!e)
         e = pg_exec(db,
-                    "SELECT s.bytes, s.device_id, d.endpoint, s.samples, to_ms(s.counted_at) "
+                    "SELECT d.endpoint, s.bytes, s.samples, to_ms(s.counted_at), s.device_id "
                     "FROM storage_device s JOIN device d ON d.id = s.device_id "
                     "WHERE $1::bigint IS NULL OR (s.bytes, s.device_id) < ($1::bigint, $2::bigint) "
                     "ORDER BY s.bytes DESC, s.device_id DESC LIMIT $3::integer",
@@ -369,7 +376,7 @@ enum err storage_devices(struct pg *db, struct q_page page, struct json_out *j)
     if (e)
         return e;
     json_open(j, '{');
-    q_put_page(&k, r, 0, 1, put_device, j);
+    q_put_page(&k, r, 1, 4, put_device, j);
     return ERR_OK;
 }
 
@@ -440,12 +447,7 @@ enum err storage_device(struct pg *db, int64_t now_ms, struct str endpoint, stru
     json_open(j, '{');
     json_key(j, "endpoint");
     json_str(j, endpoint);
-    put_count(j, "bytes", pg_i64(r, 0, 1));
-    put_count(j, "samples", pg_i64(r, 0, 2));
-    put_per_sample(j, pg_i64(r, 0, 1), pg_i64(r, 0, 2));
-    q_put_time(j, "counted_at", r, 0, 3);
-    json_key(j, "estimate");
-    json_bool(j, true);
+    put_estimate(j, r, 0, 1);
     struct str device = q_number(id, pg_i64(r, 0, 0));
     pg_result_free(r);
     return put_series(db, device, q_number(now, now_ms), &k, j);
