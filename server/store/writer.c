@@ -33,6 +33,7 @@
 #include "port/crypto.h"
 #include "store/apply.h"
 #include "store/dialer.h"
+#include "store/replay.h"
 #include "store/spool.h"
 
 #define PUTS_MAX         100000
@@ -295,103 +296,9 @@ static void empty_hand(struct writer *w)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* ---- replay ---- */
-
-struct replay {
-    struct put *first, **end;
-    size_t n;
-};
-
-static void replay_fini(struct replay *r)
+static void replay(struct writer *w)
 {
-    for (struct put *p = r->first, *next; p; p = next) {
-        next = p->next;
-        put_free(p);
-    }
-}
-
-/* A record that says nothing to this version is kept for people. */
-static enum err replay_oddity(struct writer *w, struct str payload, enum err why)
-{
-    char hex[4096];
-    if (why == ERR_NOMEM)
-        return why;
-    size_t n = payload.n < sizeof hex / 2 ? payload.n : sizeof hex / 2;
-    str_to_hex(payload.p, n, hex);
-    metric_add(w->metrics, M_SPOOL_SET_ASIDE, 1);
-    return apply_poison(w->db, "spool",
-                        why == ERR_TRUNCATED ? "bytes of the spool file that are no record"
-                                             : err_word(why),
-                        str_make(hex, 2 * n));
-}
-
-static enum err replay_puts(struct writer *w, struct replay *r)
-{
-    if (!r->n)
-        return ERR_OK;
-    enum err e = apply_puts(w->db, w->metrics, r->first, r->n, w->results);
-    replay_fini(r);
-    *r = (struct replay){.end = &r->first};
-    return e;
-}
-
-static enum err replay_chunk(struct writer *w, struct str payload)
-{
-    struct chunk_view c;
-    uint64_t stored = 0;
-    enum err e = chunk_decode(payload, &c);
-    if (e)
-        return replay_oddity(w, payload, e);
-    e = apply_chunk(w->db, w->metrics, &w->landing, &c, &stored);
-    metric_add(w->metrics, M_SAMPLES_STORED, (int64_t)stored);
-    return e;
-}
-
-static enum err replay_record(struct writer *w, struct replay *r, const struct spool_record *rec)
-{
-    struct put *p = NULL;
-    if (rec->kind == SPOOL_STATEMENT) {
-        enum err e = put_decode(rec->payload, &p);
-        if (e)
-            return replay_oddity(w, rec->payload, e);
-        *r->end = p;
-        r->end = &p->next;
-        r->n++;
-        return ERR_OK;
-    }
-    enum err e = replay_puts(w, r);
-    if (e)
-        return e;
-    if (rec->kind == SPOOL_CHUNK)
-        return replay_chunk(w, rec->payload);
-    return replay_oddity(w, rec->payload,
-                         rec->kind == SPOOL_DAMAGED ? ERR_TRUNCATED : ERR_UNSUPPORTED);
-}
-
-/* replay_step brings a run of statements and at most one chunk from the spool into PostgreSQL. */
-static void replay_step(struct writer *w)
-{
-    struct spool_record rec;
-    struct replay r = {.end = &r.first};
-    enum err e = ERR_OK;
-    while (!e && r.n < GROUP_PUTS) {
-        e = spool_next(w->spool, &rec);
-        if (!e)
-            e = replay_record(w, &r, &rec);
-        if (!e && rec.kind == SPOOL_CHUNK)
-            break;
-    }
-    if (e == ERR_NOTFOUND)
-        e = ERR_OK;
-    if (!e)
-        e = replay_puts(w, &r);
-    replay_fini(&r);
-    if (!e)
-        e = spool_mark(w->spool);
-    if (e) {
-        spool_rewind(w->spool);
-        if (e != ERR_DB)
-            log_error("spool.replay", KE(e));
+    if (replay_step(w->spool, w->db, w->metrics, &w->landing)) {
         go_down(w);
         return;
     }
@@ -599,7 +506,7 @@ static void run(void *arg)
         if (closing(w))
             abandon(w);
         if (w->db && spool_pending(w) && !end && (chunk_in_hand(w) || !is_behind(w)))
-            replay_step(w); /* what waits in memory goes to the disk first, if there is room */
+            replay(w); /* what waits in memory goes to the disk first, if there is room */
         atomic_store(&w->wants_caches, w->db && !spool_pending(w));
         metric_set(w->metrics, M_SPOOL_BYTES, w->spool ? (int64_t)spool_bytes(w->spool) : 0);
         keep_house(w);
@@ -677,7 +584,7 @@ enum err writer_start(const struct config *c, struct metrics *m, struct recent *
     if (dialer_connect(w->conninfo, 0, &db) == ERR_OK)
         go_up(w, db);
     while (w->db && spool_pending(w))
-        replay_step(w);
+        replay(w);
     atomic_store(&w->wants_caches, w->db && !spool_pending(w));
     e = dialer_start(w->conninfo, m, take_connection, w, &w->dialer);
     if (!e && !w->db)
