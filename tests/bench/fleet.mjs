@@ -1,5 +1,5 @@
 // fleet.mjs - a large fleet on one node: what a device costs in memory, how long a start takes, how
-// fast lists answer, and how long after a restart every status is right again.
+// fast lists answer, how long after a restart every status is right again and what it writes.
 //
 //   node tests/bench/fleet.mjs [--devices 100000] [--events 10000000] [--quick] [--seed] [--json] [--help]
 //
@@ -310,8 +310,10 @@ try {
   say('restored');
   await until(async () => (await goodShare(stack)) >= 0.999, 900000, 'status right for 99.9 %');
   result.restart = { right_ms: Date.now() - restarted, rebirths, nameless: await namelessMetrics(stack) };
-  say(`restart: ${JSON.stringify(result.restart)}`);
   await idle(stack);
+  result.restart.timeline_rows = Number((await stack.sql('SELECT count(*) AS n FROM timeline_event WHERE at > $1',
+    [new Date(restarted)]))[0].n);
+  say(`restart: ${JSON.stringify(result.restart)}`);
   result.bytes_per_device_reborn = Math.round((rss(stack.server.pid) - empty) / devices);
 
   say('lists');

@@ -138,15 +138,21 @@ test('an observation notifies, is stored, survives a restart and can be cancelle
   await device.say(`notify/${token}`, { values: [{ path: '/3303/0/5700', value: 21.25 }] });
   await until(() => get('json-observe').then((d) => d.resources[0].value === 21.25));
 
+  const known = () => stack.sql(`SELECT status, status_since, (SELECT count(*)::int FROM timeline_event t
+    WHERE t.device_id = d.id AND t.kind = 'status') AS told FROM device d WHERE endpoint = 'json-observe'`).then((rows) => rows[0]);
+  const before = await until(() => known().then((row) => row.status === 'online' && row.told && row));
   await stack.server.stop();
   await stack.server.start();
   const back = await get('json-observe');
   assert.equal(back.status, 'unknown');
+  await until(() => known().then((row) => row.status === 'unknown'), 15000, 'SQL says unknown');
   assert.equal(back.observations[0].path, '/3303/0/5700');
   assert.equal(back.resources[0].value, 21.25);
   await device.say(`notify/${token}`, [{ n: '/3303/0/5700', v: 22.5 }]); // bare SenML
   const live = await until(() => get('json-observe').then((d) => d.resources[0].value === 22.5 && d));
   assert.equal(live.status, 'online');
+  // It came back as it was: that is nothing new for its timeline, and it is online since it was before.
+  assert.deepEqual(await until(() => known().then((row) => row.status === 'online' && row), 15000, 'SQL says online'), before);
 
   const history = (await stack.api('GET',
     '/devices/json-observe/history?series=lwm2m:/3303/0/5700')).body;
