@@ -19,7 +19,7 @@ withStack('console', { devices: 2 }, (stack) => {
   before(async () => {
     browser = await browser_start();
     page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-    page.setDefaultTimeout(15000);
+    page.setDefaultTimeout(60000);
     page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
     page.on('pageerror', (e) => complaints.push(e.message));
   });

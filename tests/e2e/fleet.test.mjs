@@ -16,7 +16,8 @@ const command = (endpoint, body, wait = 20) =>
 test('five devices, both strands of each, one connection each', async () => {
   const list = await until(async () => {
     const { body } = await stack.api('GET', '/devices');
-    return body.items.length === 5 && body.items.every((d) => d.lwm2m?.state === 'registered' && d.sparkplug?.state === 'born') && body;
+    return body.items.length === 5 && body.items.some((d) => d.fault) &&
+      body.items.every((d) => d.lwm2m?.state === 'registered' && d.sparkplug?.state === 'born') && body;
   }, 15000);
   assert.equal(list.next, null);
   for (const device of list.items) {

@@ -169,7 +169,7 @@ test('the console works through the front in a real browser', async (t) => {
   const browser = await browser_start();
   t.after(() => browser.close());
   const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
-  page.setDefaultTimeout(20000);
+  page.setDefaultTimeout(60000);
   const complaints = [];
   page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
   await page.goto(`${front.url}/`);

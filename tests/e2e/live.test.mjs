@@ -117,7 +117,9 @@ test('after unsubscribe nothing more comes; the same id may be used again', asyn
   const live = await stack.live();
   await live.subscribe('q', 'device', { endpoints: ['live-quiet'] });
   live.send({ op: 'unsubscribe', id: 'q' });
-  await sleep(300);
+  const next = live.next((m) => m.op === 'error'); // messages are taken in order
+  live.send({ op: 'unsubscribe', id: 'q' });
+  assert.equal((await next).code, 'no_subscription');
   const before = live.messages.length;
   await d.temperature(1);
   await sleep(500);

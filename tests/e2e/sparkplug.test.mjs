@@ -7,7 +7,7 @@ import sparkplugClient from 'sparkplug-client';
 import sparkplugPayload from 'sparkplug-payload';
 import { withStack, until } from './lib/stack.mjs';
 
-withStack('Sparkplug', { socket: true }, (stack) => {
+withStack('Sparkplug', { socket: true, config: { 'sparkplug.reorder_ms': 5000 } }, (stack) => {
 const codec = sparkplugPayload.get('spBv1.0');
 
 const get = async (endpoint) => (await stack.api('GET', `/devices/${endpoint}`)).body;
@@ -139,7 +139,7 @@ test('a sequence gap that is filled in time is nothing, one that is not asks for
   await until(() => get('seq-node').then((d) => metric(d, 'spb:/V')?.value === 4));
   assert.equal(node.rebirthsAsked(), 0);
   await node.data(9, 9);
-  await until(() => node.rebirthsAsked() >= 1, 8000);
+  await until(() => node.rebirthsAsked() >= 1, 15000);
   const device = await get('seq-node');
   assert.equal(device.sparkplug.state, 'stale');
   assert.match(device.sparkplug.last_rebirth.cause, /sequence/);

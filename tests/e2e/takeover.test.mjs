@@ -18,7 +18,7 @@ withStack('take-over', { devices: count }, (stack) => {
     return { status: response.status, ...(await response.json()) };
   };
   const read = (where) => fetch(`${where}/api/v1/devices/sim-t-00001/commands?wait=2s`, {
-    method: 'POST', body: '{"op":"read","path":"/3/0/0"}', signal: AbortSignal.timeout(3000),
+    method: 'POST', body: '{"op":"read","path":"/3/0/0"}', signal: AbortSignal.timeout(10000),
     headers: { authorization: `Bearer ${stack.token}`, 'content-type': 'application/json' },
   });
   const takeLock = () => stack.withClient('postgres', 'postgres', async (client) =>

@@ -478,7 +478,7 @@ class Stack {
   }
 
   async connect(options) {
-    const client = await mqtt.connectAsync({ reconnectPeriod: 0, connectTimeout: 10000, ...options });
+    const client = await mqtt.connectAsync({ reconnectPeriod: 0, connectTimeout: patience(10000), ...options });
     client.seen = [];
     client.on('message', (topic, payload, packet) => client.seen.push({ topic, payload, retain: packet.retain }));
     client.on('error', () => {});
@@ -500,7 +500,7 @@ class Stack {
     return new Promise((resolve, reject) => {
       const socket = net.connect(path.join(this.dir, 'sim.sock'), () => socket.write(`${line}\n`));
       let answer = '';
-      socket.setTimeout(10000, () => socket.destroy(new Error('the simulator did not answer')));
+      socket.setTimeout(patience(10000), () => socket.destroy(new Error('the simulator did not answer')));
       socket.on('error', reject);
       socket.on('data', (part) => {
         answer += part;
