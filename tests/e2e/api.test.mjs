@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
+import { jsonDevice } from './lib/devices.mjs';
 import { withStack, until } from './lib/stack.mjs';
 
 withStack('REST API', { config: { 'http.workers': 8, 'http.trusted_proxies': '127.0.0.1' } }, (stack) => {
@@ -13,27 +14,16 @@ const post = (where, body, more) => stack.api('POST', where, body, more);
 const command = (endpoint, body, query = '?wait=20', headers = {}) =>
   post(`/devices/${endpoint}/commands${query}`, body, { headers });
 
-// A device that answers each command as `answers[op]` says; without one it stays silent.
-async function device(name, answers = {}) {
-  const client = await stack.device(name);
-  const asked = [];
-  client.on('message', (topic, payload) => {
-    const [, , word, token] = topic.split('/');
-    if (word !== 'cmd') return;
-    const cmd = JSON.parse(payload.toString());
-    asked.push(cmd);
-    const answer = answers[cmd.op];
-    if (answer) client.publish(`lwm2m/${name}/resp/${token}`, JSON.stringify(answer), { qos: 1 });
-  });
-  await client.subscribeAsync([`lwm2m/${name}/cmd/#`, `lwm2m/${name}/ack/#`], { qos: 1 });
-  const say = (word, body) => client.publishAsync(`lwm2m/${name}/${word}`, JSON.stringify(body), { qos: 1 });
-  await say('reg', {
+// A device that is registered and answers each command as `answers[op]` says, or not at all.
+async function device(name, answers) {
+  const made = await jsonDevice(stack, name, answers);
+  await made.say('reg', {
     lifetime: 3600, version: '1.2', bindingMode: 'UQ',
     objects: { 1: { 0: { 1: 3600 } }, 3: { 0: { 0: 'Acme', 1: name } }, 3303: { 0: { 5700: 21.5 } } },
   });
-  await until(() => client.seen.some((m) => m.topic.endsWith('/ack/reg')), 5000, 'registered');
+  await made.ack('reg');
   await until(async () => (await stack.api('GET', `/devices/${name}`)).status === 200, 5000, name);
-  return { client, asked, say };
+  return made;
 }
 
 // log in; a caller with cookie and CSRF token.

@@ -6,33 +6,22 @@ import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { atMost, withStack, until } from './lib/stack.mjs';
-import { browser_start } from '../web/tools.mjs';
+import { openPage, signIn } from './lib/page.mjs';
 
 withStack('console', { devices: 2 }, (stack) => {
-  let browser;
-  let page;
-  const complaints = [];
+  let browser, page, complaints;
   const row = (name) => page.locator('.table-body .row', { hasText: name });
   const line = (name) =>
     page.locator('li.line', { has: page.locator('.line-name', { hasText: name }) }).first();
 
   before(async () => {
-    browser = await browser_start();
-    page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
-    page.setDefaultTimeout(60000);
-    page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
-    page.on('pageerror', (e) => complaints.push(e.message));
+    ({ browser, page, complaints } = await openPage());
   });
   after(() => browser?.close());
 
   test('signing in shows both devices online with both strands', async () => {
-    const answer = await page.goto(`${stack.url}/`);
+    const answer = await signIn({ page, complaints }, `${stack.url}/`, stack.password);
     assert.match(answer.headers()['content-security-policy'] ?? '', /default-src|script-src/);
-    // The server's 401 to "who am I?" before the login is the browser's only complaint.
-    complaints.length = 0;
-    await page.getByLabel('User name').fill('admin');
-    await page.getByLabel('Password').fill(stack.password);
-    await page.getByRole('button', { name: 'Sign in' }).click();
     for (const name of ['sim-t-00001', 'sim-t-00002']) {
       await row(name).locator('.chip', { hasText: 'Online' }).waitFor();
       await row(name).locator('.s-lwm2m').waitFor();

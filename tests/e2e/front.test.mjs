@@ -11,7 +11,7 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { atMost, withStack, until, root } from './lib/stack.mjs';
 import { Front } from './lib/front.mjs';
-import { browser_start } from '../web/tools.mjs';
+import { openPage, signIn } from './lib/page.mjs';
 
 const once = ['strict-transport-security', 'content-security-policy', 'x-content-type-options',
   'x-frame-options', 'referrer-policy', 'cross-origin-resource-policy', 'cache-control'];
@@ -166,17 +166,9 @@ test('the WebSocket goes through, also with a cookie, but not from a foreign pag
 });
 
 test('the console works through the front in a real browser', async (t) => {
-  const browser = await browser_start();
+  const { browser, page, complaints } = await openPage({ ignoreHTTPSErrors: true });
   t.after(() => browser.close());
-  const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
-  page.setDefaultTimeout(60000);
-  const complaints = [];
-  page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
-  await page.goto(`${front.url}/`);
-  complaints.length = 0; // the 401 to "who am I?" before the login
-  await page.getByLabel('User name').fill('admin');
-  await page.getByLabel('Password').fill(stack.password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await signIn({ page, complaints }, `${front.url}/`, stack.password);
   await page.locator('.live-on').waitFor();
   await page.getByRole('link', { name: 'sim-t-00001' }).waitFor();
   const [cookie] = await page.context().cookies();

@@ -3,6 +3,7 @@
 
 import { before, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { jsonDevice } from './lib/devices.mjs';
 import { until, withStack } from './lib/stack.mjs';
 
 const minute = 60000;
@@ -21,11 +22,9 @@ withStack('history', {}, (stack) => {
   const history = async (query) => (await stack.api('GET', `/devices/past/history?series=${encodeURIComponent(temperature)}&${query}`)).body;
 
   before(async () => {
-    const client = await stack.device('past');
-    const say = (word, body) => client.publishAsync(`lwm2m/past/${word}`, JSON.stringify(body), { qos: 1 });
-    await client.subscribeAsync('lwm2m/past/ack/#', { qos: 1 });
+    const { say, ack } = await jsonDevice(stack, 'past');
     await say('reg', { lifetime: 3600, version: '1.2', bindingMode: 'UQ', objects: { 3: { 0: { 0: 'Acme' } }, 3303: { 0: {} }, 3304: { 0: {} } } });
-    await until(() => client.seen.some((m) => m.topic.endsWith('/ack/reg')), 5000, 'registered');
+    await ack('reg');
     for (let i = 0; i < values.length; i += 400) await say('send', { values: values.slice(i, i + 400) });
     await say('send', { values: [1, 2, 3].map((k) => ({ path: '/3304/0/5700', value: 40 + k, time: start + 20 * hour + k * minute })) });
     await say('send', { values: [{ path: '/3/0/0', value: 'Acme, "Ltd"', time: start + 20 * hour }] });

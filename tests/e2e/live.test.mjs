@@ -4,6 +4,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import WebSocket from 'ws';
+import { jsonDevice } from './lib/devices.mjs';
 import { atMost, withStack, sleep, until } from './lib/stack.mjs';
 
 const LIMIT = 6;
@@ -12,13 +13,11 @@ withStack('live views', { config: { 'http.live_clients': LIMIT, 'http.workers': 
 
 const address = () => `ws://127.0.0.1:${stack.ports.http}/api/v1/live`;
 
-async function device(name) {
-  const client = await stack.device(name);
-  await client.subscribeAsync(`lwm2m/${name}/ack/#`, { qos: 1 });
-  const say = (word, body) => client.publishAsync(`lwm2m/${name}/${word}`, JSON.stringify(body), { qos: 1 });
-  await say('reg', { lifetime: 3600, version: '1.2', objects: { 3: { 0: { 0: 'Acme' } }, 3303: { 0: { 5700: 20 } } } });
-  await until(() => client.seen.some((m) => m.topic.endsWith('/ack/reg')));
-  return { client, say, temperature: (value) => say('send', { values: [{ path: '/3303/0/5700', value }] }) };
+async function device(name, answers) {
+  const made = await jsonDevice(stack, name, answers);
+  await made.say('reg', { lifetime: 3600, version: '1.2', objects: { 3: { 0: { 0: 'Acme' } }, 3303: { 0: { 5700: 20 } } } });
+  await made.ack('reg');
+  return { ...made, temperature: (value) => made.say('send', { values: [{ path: '/3303/0/5700', value }] }) };
 }
 
 // The HTTP status an upgrade is refused with, 101 if it is not.
@@ -91,12 +90,7 @@ test('what changed before a subscription is in its snapshot and does not come ag
 });
 
 test('commands and the timeline are followed fleet-wide', async () => {
-  const d = await device('live-cmd');
-  d.client.on('message', (topic) => {
-    const [, , word, token] = topic.split('/');
-    if (word === 'cmd') d.client.publish(`lwm2m/live-cmd/resp/${token}`, '{"code":"2.05","values":[]}', { qos: 1 });
-  });
-  await d.client.subscribeAsync('lwm2m/live-cmd/cmd/#', { qos: 1 });
+  await device('live-cmd', { read: { code: '2.05', values: [] } });
   const live = await stack.live();
   assert.deepEqual((await live.subscribe('c', 'commands')).devices, []);
   assert.deepEqual((await live.subscribe('t', 'timeline')).devices, []);

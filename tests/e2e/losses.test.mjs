@@ -1,19 +1,15 @@
 // Nothing is lost silently: gaps of a node's sequence count until they heal, and what the broker
 // drops at its limits is told by the server.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import { spbPayload } from './lib/devices.mjs';
 import { until, withStack } from './lib/stack.mjs';
-
-const codec = createRequire(import.meta.url)('sparkplug-payload').get('spBv1.0');
 
 withStack('a node whose messages go missing', { config: { 'sparkplug.reorder_ms': 8000 } }, (stack) => {
   let node;
   const say = (type, seq, value) =>
-    node.publishAsync(`spBv1.0/g/${type}/gaps`, Buffer.from(codec.encodePayload({
-      timestamp: Date.now(), seq,
-      metrics: [{ name: 'T', type: 'Int32', value }, ...(type === 'NBIRTH' ? [{ name: 'bdSeq', type: 'Int64', value: 0 }] : [])],
-    })));
+    node.publishAsync(`spBv1.0/g/${type}/gaps`, spbPayload([{ name: 'T', type: 'Int32', value },
+      ...(type === 'NBIRTH' ? [{ name: 'bdSeq', type: 'Int64', value: 0 }] : [])], { seq }));
   const strand = async () => (await stack.api('GET', '/devices/gaps')).body.sparkplug;
   const timeline = async (kind) =>
     (await stack.api('GET', `/devices/gaps/timeline?kind=${kind}`)).body.items.map((row) => row.text);

@@ -3,6 +3,7 @@
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { jsonDevice } from './lib/devices.mjs';
 import { withStack, until } from './lib/stack.mjs';
 
 withStack('LwM2M over MQTT', {}, (stack) => {
@@ -14,26 +15,6 @@ const verbatim =
 const get = async (endpoint) => (await stack.api('GET', `/devices/${endpoint}`)).body;
 const command = (endpoint, body, wait = 20) =>
   stack.api('POST', `/devices/${endpoint}/commands?wait=${wait}`, body);
-
-// A device of few words: answers each command with what `answers` says for its op.
-async function jsonDevice(name, answers = {}) {
-  const client = await stack.device(name);
-  const commands = [];
-  client.on('message', (topic, payload) => {
-    const [, , word, token] = topic.split('/');
-    if (word !== 'cmd') return;
-    const asked = JSON.parse(payload.toString());
-    commands.push(asked);
-    const answer = answers[asked.op];
-    if (answer) client.publish(`lwm2m/${name}/resp/${token}`, JSON.stringify(answer(asked, token)), { qos: 1 });
-  });
-  await client.subscribeAsync([`lwm2m/${name}/cmd/#`, `lwm2m/${name}/ack/#`], { qos: 1 });
-  const say = (word, body) => client.publishAsync(`lwm2m/${name}/${word}`, JSON.stringify(body), { qos: 1 });
-  const ack = (word) =>
-    until(() => client.seen.findLast((m) => m.topic === `lwm2m/${name}/ack/${word}`), 5000, `ack/${word}`)
-      .then((m) => JSON.parse(m.payload.toString()));
-  return { client, say, ack, commands };
-}
 
 test('the registration of the first prototypes works verbatim and fills the page', async () => {
   const console = await stack.console();
@@ -56,7 +37,7 @@ test('the registration of the first prototypes works verbatim and fills the page
 });
 
 test('update, de-register and what comes after follow the rules', async () => {
-  const device = await jsonDevice('json-life');
+  const device = await jsonDevice(stack, 'json-life');
   await device.say('update', {});
   assert.equal((await device.ack('update')).code, '4.04');
   device.client.seen.length = 0;
@@ -73,7 +54,7 @@ test('update, de-register and what comes after follow the rules', async () => {
 });
 
 test('a registration whose lifetime runs out expires', async () => {
-  const device = await jsonDevice('json-expiry');
+  const device = await jsonDevice(stack, 'json-expiry');
   await device.say('reg', { lifetime: 1, version: '1.2', objects: { 3: { 0: {} } } });
   assert.equal((await device.ack('reg')).code, '2.01');
   await until(() => get('json-expiry').then((d) => d.lwm2m.state === 'expired'), 6000);
@@ -82,7 +63,7 @@ test('a registration whose lifetime runs out expires', async () => {
 });
 
 test('read, write, execute, discover and their refusals are told apart', async () => {
-  const device = await jsonDevice('json-ops', {
+  const device = await jsonDevice(stack, 'json-ops', {
     read: (asked) => asked.path === '/3/0/0'
       ? { code: '2.05', values: [{ path: '/3/0/0', value: 'Read Me Inc' }] }
       : { code: '4.04', error: 'no such resource' },
@@ -106,7 +87,7 @@ test('read, write, execute, discover and their refusals are told apart', async (
 
   const write = await command('json-ops', { op: 'write', path: '/1/0/1', value: 600 });
   assert.equal(write.status, 200, write.text);
-  assert.deepEqual(device.commands.at(-1), { op: 'write', path: '/1/0/1', mode: 'replace', value: 600 });
+  assert.deepEqual(device.asked.at(-1), { op: 'write', path: '/1/0/1', mode: 'replace', value: 600 });
 
   const wrong = await command('json-ops', { op: 'write', path: '/1/0/1', value: 'soon' });
   assert.equal(wrong.status, 422, wrong.text);
@@ -126,7 +107,7 @@ test('read, write, execute, discover and their refusals are told apart', async (
 });
 
 test('an observation notifies, is stored, survives a restart and can be cancelled', async () => {
-  const device = await jsonDevice('json-observe', {
+  const device = await jsonDevice(stack, 'json-observe', {
     observe: (asked) => ({ code: '2.05', values: [{ path: asked.path, value: 20.5 }] }),
     cancel: () => ({ code: '2.05' }),
   });
@@ -165,13 +146,13 @@ test('an observation notifies, is stored, survives a restart and can be cancelle
   assert.equal(cancel.status, 200, cancel.text);
   assert.equal((await get('json-observe')).observations.length, 0);
   await device.say(`notify/${token}`, { values: [{ path: '/3303/0/5700', value: 1 }] });
-  await until(() => device.commands.filter((c) => c.op === 'cancel' && c.observation === token).length >= 2,
+  await until(() => device.asked.filter((c) => c.op === 'cancel' && c.observation === token).length >= 2,
     5000, 'an unknown observation is cancelled at the device');
 });
 
 test('a write that an observation can prove ends as observed', async () => {
   let token;
-  const device = await jsonDevice('json-proof', {
+  const device = await jsonDevice(stack, 'json-proof', {
     observe: (asked, t) => { token = t; return { code: '2.05', values: [{ path: asked.path, value: 10 }] }; },
     write: () => ({ code: '2.04' }),
   });
@@ -187,7 +168,7 @@ test('a write that an observation can prove ends as observed', async () => {
 });
 
 test('send is accepted from registered devices only', async () => {
-  const device = await jsonDevice('json-send');
+  const device = await jsonDevice(stack, 'json-send');
   await device.say('send', { values: [{ path: '/3303/0/5700', value: 1.5 }] });
   assert.equal((await device.ack('send')).code, '4.04');
   device.client.seen.length = 0;
@@ -201,7 +182,7 @@ test('send is accepted from registered devices only', async () => {
 });
 
 test('acquisition times: kept, relative to now, or marked when they cannot be true', async () => {
-  const device = await jsonDevice('json-times');
+  const device = await jsonDevice(stack, 'json-times');
   await device.say('reg', { lifetime: 300, version: '1.2', links: '</3303/0>,</3303/1>' });
   await device.ack('reg');
   const hourAgo = Date.now() - 3600000;

@@ -3,6 +3,7 @@
 
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { spbPayload } from './lib/devices.mjs';
 import { atMost, withStack, until, sleep, build } from './lib/stack.mjs';
 
 const count = Number(process.env.BRAID_OUTAGE_DEVICES || (build === 'release' ? 200 : 40));
@@ -40,11 +41,9 @@ for (const name of ['server', 'postgres', 'broker']) {
 
 test('an outage of PostgreSQL loses no sample', async (t) => {
   const device = await stack.device('outage-node');
-  const { default: payloads } = await import('sparkplug-payload');
-  const codec = payloads.get('spBv1.0');
   let seq = 0;
   const publish = (type, metrics) => device.publishAsync(`spBv1.0/out/${type}/outage-node`,
-    Buffer.from(codec.encodePayload({ timestamp: Date.now(), seq: seq++ % 256, metrics })), { qos: 1 });
+    spbPayload(metrics, { seq: seq++ % 256 }), { qos: 1 });
   await publish('NBIRTH', [{ name: 'bdSeq', type: 'Int64', value: 0 }, { name: 'N', type: 'Int64', value: 0 }]);
   await until(() => stack.api('GET', '/devices/outage-node').then((r) => r.body.sparkplug?.state === 'born'));
   await stack.postgres.kill('SIGKILL');

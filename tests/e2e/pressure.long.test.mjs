@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Load } from '../bench/lib/load.mjs';
+import { jsonDevice } from './lib/devices.mjs';
 import { until, withStack } from './lib/stack.mjs';
 
 const config = { 'spool.max_mb': 1, 'mqtt.backlog_mb': 1 };
@@ -26,12 +27,9 @@ withStack('a store without room', { config, broker: 'sys_interval 1\n' }, (stack
     assert.match(ready.body.telemetry, /paused|refused/);
     assert.ok((await stack.metric('braid_telemetry_pauses_total')) >= 1);
     assert.match((await state()).reason, /database is away, and the spool is full/);
-    const device = await stack.device('meanwhile');
-    await device.subscribeAsync('lwm2m/meanwhile/ack/#');
-    await device.publishAsync('lwm2m/meanwhile/reg',
-      JSON.stringify({ lifetime: 300, objects: { 3: { 0: { 0: 'A' } } } }), { qos: 1 });
-    const answer = await until(() => device.seen[0], 5000, 'a registration is acknowledged from the spool');
-    assert.equal(JSON.parse(answer.payload).code, '2.01');
+    const device = await jsonDevice(stack, 'meanwhile');
+    await device.say('reg', { lifetime: 300, objects: { 3: { 0: { 0: 'A' } } } });
+    assert.equal((await device.ack('reg')).code, '2.01', 'a registration is acknowledged from the spool');
     assert.equal((await stack.api('GET', '/devices/meanwhile')).status, 200);
   });
 

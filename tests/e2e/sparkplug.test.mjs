@@ -4,12 +4,10 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import sparkplugClient from 'sparkplug-client';
-import sparkplugPayload from 'sparkplug-payload';
+import { sparkplug, spbPayload } from './lib/devices.mjs';
 import { withStack, until } from './lib/stack.mjs';
 
 withStack('Sparkplug', { socket: true, config: { 'sparkplug.reorder_ms': 5000 } }, (stack) => {
-const codec = sparkplugPayload.get('spBv1.0');
-
 const get = async (endpoint) => (await stack.api('GET', `/devices/${endpoint}`)).body;
 const command = (endpoint, body, wait = 20) =>
   stack.api('POST', `/devices/${endpoint}/commands?wait=${wait}`, body);
@@ -111,12 +109,11 @@ test('an edge node made with sparkplug-client appears, reports, is commanded, di
 // A hand-made node that counts for itself.
 async function handMade(name, group = 'G2') {
   const will = { topic: `spBv1.0/${group}/NDEATH/${name}`, qos: 1, retain: false,
-    payload: Buffer.from(codec.encodePayload({ timestamp: Date.now(), metrics: [{ name: 'bdSeq', type: 'Int64', value: 3 }] })) };
+    payload: spbPayload([{ name: 'bdSeq', type: 'Int64', value: 3 }]) };
   const client = await stack.device(name, { will });
   await client.subscribeAsync(`spBv1.0/${group}/NCMD/${name}`, { qos: 1 });
   const publish = (type, seq, metrics, more = {}, device = '') =>
-    client.publishAsync(`spBv1.0/${group}/${type}/${name}${device && `/${device}`}`,
-      Buffer.from(codec.encodePayload({ timestamp: Date.now(), seq, metrics, ...more })));
+    client.publishAsync(`spBv1.0/${group}/${type}/${name}${device && `/${device}`}`, spbPayload(metrics, { seq, ...more }));
   const birth = (value = 1) => publish('NBIRTH', 0, [
     { name: 'bdSeq', type: 'Int64', value: 3 },
     { name: 'Node Control/Rebirth', type: 'Boolean', value: false },
@@ -125,7 +122,7 @@ async function handMade(name, group = 'G2') {
   const data = (seq, value, more = {}) =>
     publish('NDATA', seq, [{ alias: 1, type: 'Double', value, timestamp: Date.now(), ...more }]);
   const rebirthsAsked = () => client.seen.filter((m) => m.topic.includes('/NCMD/') &&
-    codec.decodePayload(m.payload).metrics.some((x) => x.name === 'Node Control/Rebirth' && x.value === true)).length;
+    sparkplug.decodePayload(m.payload).metrics.some((x) => x.name === 'Node Control/Rebirth' && x.value === true)).length;
   return { client, publish, birth, data, rebirthsAsked };
 }
 
@@ -152,7 +149,7 @@ test('a death of an earlier session is ignored', async () => {
   await node.birth();
   await until(() => get('old-death').then((d) => d.sparkplug?.state === 'born'));
   await node.client.publishAsync('spBv1.0/G2/NDEATH/old-death',
-    Buffer.from(codec.encodePayload({ timestamp: Date.now(), metrics: [{ name: 'bdSeq', type: 'Int64', value: 2 }] })), { qos: 1 });
+    spbPayload([{ name: 'bdSeq', type: 'Int64', value: 2 }]), { qos: 1 });
   await until(() => stack.api('GET', '/devices/old-death/timeline?kind=old_death_ignored').then((r) => r.body.items.length));
   assert.equal((await get('old-death')).status, 'online');
 });
@@ -191,9 +188,9 @@ test('a bad clock is stored at arrival with its own quality', async () => {
 test('short prototype topics make a node that is marked as not conformant', async () => {
   const device = await stack.device('short-001');
   const metrics = [{ name: 'temperature', type: 'Double', value: 20.5 }];
-  await device.publishAsync('spBv1.0/plant/DBIRTH/short-001', Buffer.from(codec.encodePayload({ timestamp: Date.now(), seq: 0, metrics })));
+  await device.publishAsync('spBv1.0/plant/DBIRTH/short-001', spbPayload(metrics, { seq: 0 }));
   await device.publishAsync('spBv1.0/plant/DDATA/short-001',
-    Buffer.from(codec.encodePayload({ timestamp: Date.now(), seq: 1, metrics: [{ name: 'temperature', type: 'Double', value: 21.5 }] })));
+    spbPayload([{ name: 'temperature', type: 'Double', value: 21.5 }], { seq: 1 }));
   const seen = await until(() => get('short-001').then((d) => d.metrics?.[0]?.value === 21.5 && d));
   assert.equal(seen.sparkplug.conformant, false);
   assert.equal(seen.status, 'online');
@@ -203,8 +200,8 @@ test('the same node id in two groups is two devices and a recorded clash', async
   const node = await handMade('twin', 'A');
   await node.birth();
   await until(() => get('twin').then((d) => d.sparkplug?.state === 'born'));
-  await node.client.publishAsync('spBv1.0/B/NBIRTH/twin', Buffer.from(codec.encodePayload({ timestamp: Date.now(), seq: 0,
-    metrics: [{ name: 'bdSeq', type: 'Int64', value: 0 }, { name: 'V', type: 'Double', value: 2 }] })));
+  await node.client.publishAsync('spBv1.0/B/NBIRTH/twin', spbPayload(
+    [{ name: 'bdSeq', type: 'Int64', value: 0 }, { name: 'V', type: 'Double', value: 2 }], { seq: 0 }));
   await until(() => get('twin~B').then((d) => d.sparkplug?.group === 'B'));
   for (const endpoint of ['twin', 'twin~B']) {
     const clashes = async () =>
@@ -243,7 +240,7 @@ test('bad input is counted, told on the timeline and harms nobody', async () => 
 
 test('retained messages do not make a device look alive', async () => {
   const console = await stack.console();
-  const payload = Buffer.from(codec.encodePayload({ timestamp: Date.now(), seq: 0, metrics: [{ name: 'bdSeq', type: 'Int64', value: 0 }] }));
+  const payload = spbPayload([{ name: 'bdSeq', type: 'Int64', value: 0 }], { seq: 0 });
   await stack.server.stop();
   await console.publishAsync('spBv1.0/G9/NBIRTH/ghost', payload, { qos: 1, retain: true });
   await stack.server.start();

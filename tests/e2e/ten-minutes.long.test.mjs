@@ -8,19 +8,17 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { atMost, withStack, until, sleep, root } from './lib/stack.mjs';
-import { browser_start } from '../web/tools.mjs';
+import { openPage, signIn } from './lib/page.mjs';
 
 const sh = promisify(execFile);
 const example = path.join(root, 'docs/examples/device.py');
 
 withStack('the first ten minutes', { devices: 5, sim: { history: true } }, (stack) => {
-  let browser;
-  let page;
+  let browser, page, complaints;
   let sensor; // an ordinary device
   let sleeper;
   let faulty;
   const clock = [];
-  const complaints = [];
   const row = (name) => page.locator('.table-body .row', { has: page.getByRole('link', { name, exact: true }) });
   const line = (name) =>
     page.locator('li.line', { has: page.locator('.line-name', { hasText: name }) }).first();
@@ -41,13 +39,7 @@ withStack('the first ten minutes', { devices: 5, sim: { history: true } }, (stac
 
   before(async () => {
     clock.push(['started: database, broker, server, 5 devices', stack.startedIn]);
-    browser = await browser_start();
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 },
-      permissions: ['clipboard-read', 'clipboard-write'] });
-    page = await context.newPage();
-    page.setDefaultTimeout(20000);
-    page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(m.text()));
-    page.on('pageerror', (e) => complaints.push(e.message));
+    ({ browser, page, complaints } = await openPage({ permissions: ['clipboard-read', 'clipboard-write'] }));
     // The clock starts with a fleet that has been up for a while: the sleeper sleeps.
     await until(async () => {
       const { items } = (await stack.api('GET', '/devices')).body;
@@ -64,11 +56,7 @@ withStack('the first ten minutes', { devices: 5, sim: { history: true } }, (stac
   after(() => browser?.close());
 
   step('signing in shows the fleet', 10000, async () => {
-    await page.goto(`${stack.url}/`);
-    complaints.length = 0; // the 401 to "who am I?" before the login
-    await page.getByLabel('User name').fill('admin');
-    await page.getByLabel('Password').fill(stack.password);
-    await page.getByRole('button', { name: 'Sign in' }).click();
+    await signIn({ page, complaints }, `${stack.url}/`, stack.password);
     for (let i = 1; i <= 5; i++) await row(`sim-t-0000${i}`).waitFor();
     await row(sleeper).locator('.chip', { hasText: 'Sleeping' }).waitFor();
   });

@@ -259,6 +259,10 @@ export async function freePorts(names) {
   return ports;
 }
 
+// A test that waited for another program has not seen which idle connections the server closed
+// meanwhile. Two turns of the event loop later it has, and fetch takes none of them.
+const catchUp = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+
 function portOpen(port) {
   return new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1');
@@ -390,6 +394,7 @@ class Stack {
   // unless it begins with "//", which is the server's own root.
   async api(method, where, body, { token = this.token, headers = {} } = {}) {
     const url = where.startsWith('//') ? this.url + where.slice(1) : `${this.url}/api/v1${where}`;
+    await catchUp();
     const response = await fetch(url, {
       method,
       headers: {
@@ -406,6 +411,7 @@ class Stack {
 
   // metric('name{label="x"}'): its value on /metrics, or undefined. Without labels the sum of all.
   async metric(name) {
+    await catchUp();
     const text = await (await fetch(`http://127.0.0.1:${this.ports.metrics}/metrics`)).text();
     let sum;
     for (const line of text.split('\n')) {
