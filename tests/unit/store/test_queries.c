@@ -201,7 +201,11 @@ static void timelines_page_without_gaps_newest_first(void **state)
 
 static const struct json_node *history(const char *key, int64_t from, int64_t to, uint32_t points)
 {
-    const struct q_history q = {str_of("one"), str_of(key), from, to, points, false};
+    const struct q_history q = {.endpoint = str_of("one"),
+                                .series = str_of(key),
+                                .from_ms = from,
+                                .to_ms = to,
+                                .points = points};
     assert_int_equal(q_history(db, &q, out()), ERR_OK);
     return parsed();
 }
@@ -270,9 +274,17 @@ static void history_of_texts_and_of_nothing(void **state)
     assert_text(at(at(points, 0), 1)->text, "say \"hi\"");
     assert_int_equal(at(at(points, 1), 1)->kind, JSON_NULL);
     assert_int_equal(json_get(history("lwm2m:/empty", T0, T0 + 1, 10), "points")->n, 0);
-    const struct q_history unknown = {str_of("one"), str_of("x"), T0, T0 + 1, 10, false};
+    const struct q_history unknown = {.endpoint = str_of("one"),
+                                      .series = str_of("x"),
+                                      .from_ms = T0,
+                                      .to_ms = T0 + 1,
+                                      .points = 10};
     assert_int_equal(q_history(db, &unknown, out()), ERR_NOTFOUND);
-    const struct q_history backwards = {str_of("one"), str_of("lwm2m:/empty"), T0, T0, 10, false};
+    const struct q_history backwards = {.endpoint = str_of("one"),
+                                        .series = str_of("lwm2m:/empty"),
+                                        .from_ms = T0,
+                                        .to_ms = T0,
+                                        .points = 10};
     assert_int_equal(q_history(db, &backwards, out()), ERR_INVALID);
 }
 
