@@ -11,8 +11,12 @@
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const [concurrency, ...files] = process.argv.slice(2);
+
+// Node 18 names a file by its URL.
+const path_of = (file) => (file?.startsWith('file:') ? fileURLToPath(file) : file ?? null);
 
 // once runs the files and tells which failed: Map from file to whether a second run is allowed.
 function once(list, at_once) {
@@ -25,7 +29,7 @@ function once(list, at_once) {
       for (let error = event.details?.error; error; error = error.cause) words += `${error} ${error.stack}`;
       const reported = /Sanitizer|runtime error:|ended (by itself|with)/.test(words);
       // Without its name nobody knows what to run again: all of them failed for good.
-      const file = event.file ?? null;
+      const file = path_of(event.file);
       failed.set(file, (failed.get(file) ?? true) && !reported && file !== null);
     });
     const shown = stream.compose(new spec());

@@ -55,7 +55,10 @@ class Client {
     const mine = (e) => !s.endpoints || s.endpoints.includes(e);
     const out = {};
     if (s.topic === 'fleet' || s.topic === 'device') {
-      out.devices = [...this.devices].filter(mine).map((e) => this.world.devices.get(e).summary);
+      out.devices = [...this.devices]
+        .filter(mine)
+        .map((e) => this.world.devices.get(e)?.summary)
+        .filter(Boolean); // deleted since it changed
     }
     if (s.topic === 'device') out.values = [...this.values.values()].filter((v) => mine(v[0]));
     if (s.topic !== 'fleet' && s.topic !== 'commands')
