@@ -170,7 +170,7 @@ static const char *known_token(struct world *w, struct input *in, bool observati
         return lw_client_observations(w->c)
                    ? lw_client_observation(w->c, skip % lw_client_observations(w->c))->token.text
                    : "none";
-    while ((next = map_next(&w->c->pending, &it)) && (p = next, skip--))
+    while ((next = map_next(&lw_talk(w->c)->pending, &it)) && (p = next, skip--))
         ;
     return p ? p->token.text : "none";
 }
@@ -218,7 +218,7 @@ static uint64_t waiting(const struct lw_client *c)
 {
     uint64_t n = 0;
     size_t it = 0;
-    for (const struct lw_pending *p; (p = map_next(&c->pending, &it));)
+    for (const struct lw_pending *p; (p = map_next(&lw_talk(c)->pending, &it));)
         n += !p->internal;
     return n;
 }
