@@ -40,8 +40,7 @@ const char *landing_copy_sql(int slot)
     return copy_sql[slot];
 }
 
-/* slot_of: a number from the database is used as an index only if it is one. */
-static int slot_of(const struct pg_result *r)
+int landing_slot_of(const struct pg_result *r)
 {
     int64_t slot = pg_rows(r) && !pg_null(r, 0, 0) ? pg_i64(r, 0, 0) : -1;
     return slot >= 0 && slot < LANDING_SLOTS ? (int)slot : -1;
@@ -49,7 +48,7 @@ static int slot_of(const struct pg_result *r)
 
 static void take_open(const struct pg_result *r, struct landing_claim *out)
 {
-    out->slot = slot_of(r);
+    out->slot = landing_slot_of(r);
     out->turn = out->slot < 0 ? 0 : pg_i64(r, 0, 1);
 }
 
@@ -151,7 +150,7 @@ static enum err look(struct landing *l, struct pg *db)
                          NULL, 0, &r);
     if (e)
         return e;
-    int slot = slot_of(r);
+    int slot = landing_slot_of(r);
     double age_ms = slot < 0 ? 0 : pg_double(r, 0, 1);
     pg_result_free(r);
     if (slot < 0)
@@ -174,7 +173,7 @@ static enum err turn(struct landing *l, struct pg *db, struct metrics *m)
     enum err e = pg_exec(db, "SELECT landing_rotate()", NULL, 0, &r);
     if (e)
         return e;
-    int slot = slot_of(r);
+    int slot = landing_slot_of(r);
     pg_result_free(r);
     if (slot == l->slot) { /* none is free: this one goes on */
         metric_add(m, M_LANDING_HELD, 1);

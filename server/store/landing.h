@@ -43,6 +43,9 @@ MUST_CHECK enum err landing_claim(struct pg *db, uint64_t writer, uint64_t batch
  * replayed, on another machine, and what was replayed is known to memory only: theirs stay for 30
  * days. */
 MUST_CHECK enum err landing_forget_numbers(struct pg *db, uint64_t writer);
+/* landing_slot_of: the table named by the first column of the first row; a number from the database
+ * is used as an index only if it is one, else it is -1, as without a row. */
+int landing_slot_of(const struct pg_result *r);
 /* landing_copy_sql is the COPY statement of a slot's table. */
 const char *landing_copy_sql(int slot);
 /* landing_adding: the claim's transaction holds all rows of a COPY body and is about to be

@@ -22,11 +22,6 @@
 #define BODY_MAX_BYTES ((size_t)64 << 20)
 #define ARENA_BYTES    ((size_t)PACKED_MAX * 96 + 65536)
 
-struct closed_slot {
-    int slot; /* -1: none */
-    int64_t turn;
-};
-
 struct packer {
     struct metrics *metrics;
     struct recent *recent;
@@ -155,7 +150,7 @@ static enum err ask(struct pg *db, const char *sql, size_t *out)
 
 /* remember takes all rows of a table from memory.  Nothing is added to a closed table, and what is
  * in memory is in the table: as many are the same.  ERR_NOTFOUND: it has to be read. */
-static enum err remember(struct packer *p, struct pg *db, struct closed_slot slot)
+static enum err remember(struct packer *p, struct pg *db, struct recent_turn slot)
 {
     size_t n = 0;
     if (!recent_holds(p->recent, slot.slot, slot.turn))
@@ -255,7 +250,7 @@ static enum err put_rows(struct packer *p, struct pg *db)
 /* ---- one step ---- */
 
 /* A second packer (of a process that lingers) waits here and then finds that it is done. */
-static enum err lock_closed(struct pg *db, struct closed_slot *out)
+static enum err lock_closed(struct pg *db, struct recent_turn *out)
 {
     struct pg_result *r = NULL;
     enum err e = pg_prepared(db, "packer_closed",
@@ -264,8 +259,7 @@ static enum err lock_closed(struct pg *db, struct closed_slot *out)
                              NULL, 0, &r);
     if (e)
         return e;
-    int64_t found = pg_rows(r) ? pg_i64(r, 0, 0) : -1;
-    out->slot = found >= 0 && found < LANDING_SLOTS ? (int)found : -1;
+    out->slot = landing_slot_of(r);
     out->turn = out->slot < 0 ? 0 : pg_i64(r, 0, 1);
     pg_result_free(r);
     return ERR_OK;
@@ -299,7 +293,7 @@ static enum err read_and_put(struct packer *p, struct pg *db, int slot)
     return e;
 }
 
-static enum err pack(struct packer *p, struct pg *db, struct closed_slot slot)
+static enum err pack(struct packer *p, struct pg *db, struct recent_turn slot)
 {
     enum err e = classes_read(&p->classes, db);
     if (e)
@@ -337,7 +331,7 @@ static void rest(struct packer *p)
 
 static enum err step(struct packer *p, struct pg *db, int *slot)
 {
-    struct closed_slot found = {.slot = -1};
+    struct recent_turn found = {.slot = -1};
     uint64_t began = clock_mono_ms();
     p->packed = p->pieces = p->too_old = p->impossible = p->remembered = 0;
     buf_reset(&p->body);
