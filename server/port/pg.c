@@ -369,12 +369,10 @@ static enum err prepare(struct pg *db, const char *name, const char *sql)
     return e;
 }
 
-static enum err run_prepared(struct pg *db, const char *name, const char *sql,
-                             const struct str *params, size_t n, bool binary,
-                             struct pg_result **out)
+static enum err send_prepared(struct pg *db, const char *name, const char *sql,
+                              const struct str *params, size_t n, bool binary)
 {
     const char *values[MAX_PARAMS];
-    PGresult *r = NULL;
     enum err e = start(db);
     if (!e)
         e = prepare(db, name, sql);
@@ -384,20 +382,45 @@ static enum err run_prepared(struct pg *db, const char *name, const char *sql,
         return e;
     if (!PQsendQueryPrepared(db->c, name, (int)n, values, NULL, NULL, binary))
         return fail_broken(db, PQerrorMessage(db->c));
-    e = finish(db, &r);
-    return e ? e : give(r, out);
+    return ERR_OK;
 }
 
 enum err pg_prepared(struct pg *db, const char *name, const char *sql, const struct str *params,
                      size_t n, struct pg_result **out)
 {
-    return run_prepared(db, name, sql, params, n, false, out);
+    PGresult *r = NULL;
+    enum err e = send_prepared(db, name, sql, params, n, false);
+    if (!e)
+        e = finish(db, &r);
+    return e ? e : give(r, out);
 }
 
-enum err pg_prepared_binary(struct pg *db, const char *name, const char *sql,
-                            const struct str *params, size_t n, struct pg_result **out)
+/* take_each hands out rows as they come; after an error the rest is only read. */
+static enum err take_each(struct pg *db, pg_each *take, void *ctx)
 {
-    return run_prepared(db, name, sql, params, n, true, out);
+    PGresult *r = NULL;
+    enum err first = ERR_OK, e = flush(db);
+    while (!e && !(e = next_result(db, &r)) && r) {
+        if (!first && PQresultStatus(r) == PGRES_SINGLE_TUPLE)
+            first = take(ctx, (const struct pg_result *)r);
+        else if (!first && !succeeded(r))
+            first = fail_result(db, r);
+        PQclear(r);
+        if (PQstatus(db->c) != CONNECTION_OK)
+            db->broken = true;
+    }
+    return e ? e : first;
+}
+
+enum err pg_prepared_each(struct pg *db, const char *name, const char *sql,
+                          const struct str *params, size_t n, pg_each *take, void *ctx)
+{
+    enum err e = send_prepared(db, name, sql, params, n, true);
+    if (e)
+        return e;
+    if (!PQsetSingleRowMode(db->c))
+        return fail_broken(db, PQerrorMessage(db->c));
+    return take_each(db, take, ctx);
 }
 
 /* send_calls queues all statements and the sync that commits them. */

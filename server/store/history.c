@@ -29,13 +29,15 @@ struct reader_state {
     struct pg *db;
     struct history_span span;        /* widened to whole buckets */
     struct arena arena;              /* of one row */
-    struct history_buckets *buckets; /* one of these two */
+    struct history_buckets *buckets; /* one of these three */
     struct history_points *points;
+    struct history_point *newest;
     int64_t hour0; /* of the bitmaps, in hours since 1970 */
     size_t hours;
     uint64_t *have, *had; /* by all sources asked; by those before this one */
     bool summed;          /* a roll-up gave something */
-    int64_t landed_max;   /* no more rows of landing tables than these */
+    size_t most;          /* no more points than these */
+    bool found;           /* there is a newest one */
 };
 
 static bool test_bit(const uint64_t *bits, size_t i)
@@ -63,10 +65,24 @@ static bool inside(const struct reader_state *r, int64_t ts_us)
     return ts_us >= r->span.from_us && ts_us < r->span.to_us;
 }
 
+/* Of those of one time the one that comes last. */
+static void keep_newest(struct reader_state *r, int64_t ts_us, double value, int16_t quality)
+{
+    if (r->found && ts_us < r->newest->ts_us)
+        return;
+    *r->newest = (struct history_point){.ts_us = ts_us, .value = value, .quality = quality};
+    r->found = true;
+}
+
 static enum err add_sample(struct reader_state *r, int64_t ts_us, double value, int16_t quality)
 {
     if (r->points)
-        return history_points_add(r->points, ts_us, value, quality);
+        return r->points->n < r->most ? history_points_add(r->points, ts_us, value, quality)
+                                      : ERR_OK;
+    if (r->newest) {
+        keep_newest(r, ts_us, value, quality);
+        return ERR_OK;
+    }
     bool sound = rollup_is_sound(value, quality);
     const struct rollup_entry e = {.n = 1,
                                    .bad = !sound,
@@ -79,37 +95,35 @@ static enum err add_sample(struct reader_state *r, int64_t ts_us, double value, 
     return ERR_OK;
 }
 
-static void fields_of(const struct pg_result *rows, size_t row, int col, struct str *out, int n)
+static void fields_of(const struct pg_result *row, struct str *out, int n)
 {
     for (int i = 0; i < n; i++)
-        out[i] = pg_text(rows, row, col + i);
+        out[i] = pg_text(row, 0, i);
 }
 
-/* Functions of the type add_row take one row of a result. */
-typedef enum err add_row(struct reader_state *r, const struct pg_result *rows, size_t row);
-
 /* A row: ts, value, quality. */
-static enum err add_plain(struct reader_state *r, const struct pg_result *rows, size_t row)
+static enum err add_plain(void *reader, const struct pg_result *row)
 {
     int64_t at = 0;
     double value = 0;
     int16_t quality = 0;
-    enum err e = pg_get_time(pg_text(rows, row, 0), &at);
+    enum err e = pg_get_time(pg_text(row, 0, 0), &at);
     if (!e)
-        e = pg_get_double(pg_text(rows, row, 1), &value);
+        e = pg_get_double(pg_text(row, 0, 1), &value);
     if (!e)
-        e = pg_get_i16(pg_text(rows, row, 2), &quality);
-    return e ? e : add_sample(r, at, value, quality);
+        e = pg_get_i16(pg_text(row, 0, 2), &quality);
+    return e ? e : add_sample(reader, at, value, quality);
 }
 
 /* A row of chunk or piece.  Whole chunks are of hours; `whole` false: count every sample. */
-static enum err add_packed(struct reader_state *r, const struct pg_result *rows, size_t row,
-                           bool whole)
+static enum err add_packed(struct reader_state *r, const struct pg_result *row, bool whole)
 {
     struct str fields[PACKED_FIELDS];
     struct packed p;
     struct points in = {0};
-    fields_of(rows, row, 0, fields, PACKED_FIELDS);
+    if (r->points && r->points->n >= r->most)
+        return ERR_OK;
+    fields_of(row, fields, PACKED_FIELDS);
     arena_reset(&r->arena);
     enum err e = packed_read(&r->arena, fields, &p);
     if (!e)
@@ -122,14 +136,14 @@ static enum err add_packed(struct reader_state *r, const struct pg_result *rows,
     return e;
 }
 
-static enum err add_piece(struct reader_state *r, const struct pg_result *rows, size_t row)
+static enum err add_piece(void *reader, const struct pg_result *row)
 {
-    return add_packed(r, rows, row, false);
+    return add_packed(reader, row, false);
 }
 
-static enum err add_chunk(struct reader_state *r, const struct pg_result *rows, size_t row)
+static enum err add_chunk(void *reader, const struct pg_result *row)
 {
-    return add_packed(r, rows, row, true);
+    return add_packed(reader, row, true);
 }
 
 /* A row stands for all of its hours, also those without samples. */
@@ -141,11 +155,11 @@ static void take_row(struct reader_state *r, int64_t from_us, int64_t width_us)
 }
 
 static enum err add_rollup(struct reader_state *r, enum rollup_kind kind,
-                           const struct pg_result *rows, size_t row)
+                           const struct pg_result *row)
 {
     struct str fields[ROLLUP_FIELDS];
     struct rollup in;
-    fields_of(rows, row, 0, fields, ROLLUP_FIELDS);
+    fields_of(row, fields, ROLLUP_FIELDS);
     arena_reset(&r->arena);
     enum err e = rollup_read(&r->arena, kind, fields, &in);
     int64_t width = rollup_entry_us(kind);
@@ -162,14 +176,14 @@ static enum err add_rollup(struct reader_state *r, enum rollup_kind kind,
     return e;
 }
 
-static enum err add_hours(struct reader_state *r, const struct pg_result *rows, size_t row)
+static enum err add_hours(void *reader, const struct pg_result *row)
 {
-    return add_rollup(r, ROLLUP_HOUR, rows, row);
+    return add_rollup(reader, ROLLUP_HOUR, row);
 }
 
-static enum err add_minutes(struct reader_state *r, const struct pg_result *rows, size_t row)
+static enum err add_minutes(void *reader, const struct pg_result *row)
 {
-    return add_rollup(r, ROLLUP_MINUTE, rows, row);
+    return add_rollup(reader, ROLLUP_MINUTE, row);
 }
 
 /* ---- statements ---- */
@@ -200,7 +214,7 @@ static enum err add_minutes(struct reader_state *r, const struct pg_result *rows
 static const struct {
     const char *name, *sql;
     int64_t row_us; /* rows begin at multiples of it */
-    add_row *add;
+    pg_each *add;
 } sources[SOURCES] = {
     [HOURS] = {"history_hours", ROLLUPS("rollup_hour") " ORDER BY start", DAY_US, add_hours},
     [MINUTES] = {"history_minutes", ROLLUPS("rollup_minute") " ORDER BY start", HOUR_US,
@@ -235,17 +249,6 @@ static const struct str *numbers(struct numbers *n, int64_t a, int64_t b, int64_
 
 /* ---- reading ---- */
 
-static enum err read_rows(struct reader_state *r, const char *name, const char *sql,
-                          const struct str *params, size_t n, add_row *add)
-{
-    struct pg_result *rows = NULL;
-    enum err e = pg_prepared_binary(r->db, name, sql, params, n, &rows);
-    for (size_t i = 0; !e && i < pg_rows(rows); i++)
-        e = add(r, rows, i);
-    pg_result_free(rows);
-    return e;
-}
-
 /* Which landing tables are not packed, in this snapshot. */
 static enum err landing_tables(struct pg *db, struct recent_turn *out, size_t *n)
 {
@@ -261,14 +264,13 @@ static enum err landing_tables(struct pg *db, struct recent_turn *out, size_t *n
 
 static enum err add_remembered(void *ctx, const struct row *row)
 {
-    struct reader_state *r = ctx;
-    return r->landed_max-- > 0 ? add_sample(r, row->ts_us, row->value, row->quality) : ERR_OK;
+    return add_sample(ctx, row->ts_us, row->value, row->quality);
 }
 
 /* read_remembered looks through memory, where whatever this snapshot sees in a table was put before
  * its commit.  A table that another snapshot sees packed is not held, and still there to be read.
  */
-static enum err read_remembered(struct reader_state *r, recent_found *found, void *ctx, bool *held)
+static enum err read_remembered(struct reader_state *r, bool *held)
 {
     struct recent_turn tables[LANDING_SLOTS];
     size_t n;
@@ -278,7 +280,7 @@ static enum err read_remembered(struct reader_state *r, recent_found *found, voi
     enum err e = landing_tables(r->db, tables, &n);
     return e ? e
              : recent_find(r->span.recent, tables, n, (uint32_t)r->span.series, r->span.from_us,
-                           r->span.to_us, found, ctx, held);
+                           r->span.to_us, add_remembered, r, held);
 }
 
 static enum err read_live(struct reader_state *r)
@@ -286,11 +288,11 @@ static enum err read_live(struct reader_state *r)
     bool held = false;
     struct numbers n;
     const struct str *params =
-        numbers(&n, r->span.series, r->span.from_us, r->span.to_us, r->landed_max);
-    enum err e = read_remembered(r, add_remembered, r, &held);
+        numbers(&n, r->span.series, r->span.from_us, r->span.to_us, (int64_t)r->most);
+    enum err e = read_remembered(r, &held);
     if (!e && !held)
-        e = read_rows(r, "history_landed", landed_sql, params, 4, add_plain);
-    return e ? e : read_rows(r, "history_pieces", pieces_sql, params, 3, add_piece);
+        e = pg_prepared_each(r->db, "history_landed", landed_sql, params, 4, add_plain, r);
+    return e ? e : pg_prepared_each(r->db, "history_pieces", pieces_sql, params, 3, add_piece, r);
 }
 
 /* missing finds the stretch of hours that no source had so far. */
@@ -314,8 +316,8 @@ static enum err read_source(struct reader_state *r, enum source source)
         return ERR_OK;
     memcpy(r->had, r->have, (r->hours + 63) / 64 * sizeof *r->had);
     from = history_floor(from, sources[source].row_us);
-    return read_rows(r, sources[source].name, sources[source].sql,
-                     numbers(&n, r->span.series, from, to, 0), 3, sources[source].add);
+    return pg_prepared_each(r->db, sources[source].name, sources[source].sql,
+                            numbers(&n, r->span.series, from, to, 0), 3, sources[source].add, r);
 }
 
 /* ---- from beginning to end ---- */
@@ -324,7 +326,7 @@ static enum err open_reader(struct pg *db, struct history_span span, struct read
 {
     if (span.to_us <= span.from_us || span.to_us - span.from_us > 2 * HISTORY_SPAN_MAX_US)
         return ERR_INVALID;
-    *r = (struct reader_state){.db = db, .span = span, .landed_max = INT64_MAX};
+    *r = (struct reader_state){.db = db, .span = span, .most = INT64_MAX};
     r->hour0 = history_floor(span.from_us, HOUR_US) / HOUR_US;
     r->hours = (size_t)(history_ceil(span.to_us, HOUR_US) / HOUR_US - r->hour0);
     arena_init(&r->arena, (size_t)1 << 20, (size_t)64 << 20);
@@ -408,7 +410,7 @@ static enum err read_few_points(struct pg *db, struct history_span span, uint32_
 {
     struct reader_state r = {0};
     enum err e = open_reader(db, span, &r);
-    r.landed_max = (int64_t)limit + 1;
+    r.most = (size_t)limit + 1;
     if (!e)
         e = fill_points(&r, out);
     r.points = NULL;
@@ -533,54 +535,33 @@ static const char landed_before_sql[] =
         2) " ORDER BY ts DESC LIMIT 1";
 static const char packed_before_sql[] = NEWEST_OF("chunk") " UNION ALL " NEWEST_OF("piece");
 
-struct newest {
-    bool found;
-    struct row row;
-};
-
-static enum err keep_newest(void *ctx, const struct row *row)
-{
-    struct newest *n = ctx;
-    if (!n->found || row->ts_us >= n->row.ts_us)
-        *n = (struct newest){true, *row};
-    return ERR_OK;
-}
-
-static enum err newest_landed(struct reader_state *r, const struct str *params)
+/* Samples move from landing to pieces to chunks: asked in this order none is missed. */
+static enum err read_newest(struct reader_state *r)
 {
     bool held = false;
-    struct newest n = {.found = false};
-    enum err e = read_remembered(r, keep_newest, &n, &held);
-    if (!e && n.found)
-        e = add_sample(r, n.row.ts_us, n.row.value, n.row.quality);
-    return e || held ? e : read_rows(r, "history_before", landed_before_sql, params, 2, add_plain);
-}
-
-/* Samples move from landing to pieces to chunks: asked in this order none is missed. */
-static enum err newest(struct pg *db, struct history_span span, struct history_points *p)
-{
     struct numbers n;
-    const struct str *params = numbers(&n, span.series, span.to_us, 0, 0);
-    struct reader_state r = {.db = db, .span = span, .points = p};
-    arena_init(&r.arena, (size_t)1 << 20, (size_t)64 << 20);
-    enum err e = newest_landed(&r, params);
-    if (!e)
-        e = read_rows(&r, "history_before_packed", packed_before_sql, params, 2, add_piece);
-    history_points_sort(p);
-    arena_fini(&r.arena);
-    return e;
+    const struct str *params = numbers(&n, r->span.series, r->span.to_us, 0, 0);
+    enum err e = read_remembered(r, &held);
+    if (!e && !held)
+        e = pg_prepared_each(r->db, "history_before", landed_before_sql, params, 2, add_plain, r);
+    return e ? e
+             : pg_prepared_each(r->db, "history_before_packed", packed_before_sql, params, 2,
+                                add_piece, r);
 }
 
 enum err history_before(struct pg *db, int32_t series, int64_t ts_us, struct recent *recent,
                         bool *found, struct history_point *out)
 {
-    struct history_points p = {0};
-    enum err e = newest(db, (struct history_span){series, INT64_MIN, ts_us, recent}, &p);
+    struct history_point p;
+    struct reader_state r = {
+        .db = db, .span = {series, INT64_MIN, ts_us, recent}, .newest = &p, .found = false};
+    arena_init(&r.arena, (size_t)1 << 20, (size_t)64 << 20);
+    enum err e = read_newest(&r);
     if (!e) {
-        *found = p.n > 0;
-        if (p.n)
-            *out = p.v[p.n - 1];
+        *found = r.found;
+        if (r.found)
+            *out = p;
     }
-    history_points_free(&p);
+    arena_fini(&r.arena);
     return e;
 }

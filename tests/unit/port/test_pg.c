@@ -110,6 +110,47 @@ static void a_prepared_statement_is_made_once(void **state)
     assert_int_equal(count_rows(), 2);
 }
 
+struct seen {
+    int64_t rows, stop_at;
+};
+
+static enum err see(void *ctx, const struct pg_result *row)
+{
+    struct seen *s = ctx;
+    struct str bytes = pg_text(row, 0, 0);
+    assert_int_equal(pg_rows(row), 1);
+    assert_int_equal(bytes.n, 4);
+    assert_int_equal((uint8_t)bytes.p[3], s->rows % 256);
+    return s->rows++ == s->stop_at ? ERR_RANGE : ERR_OK;
+}
+
+static void rows_are_shown_one_by_one(void **state)
+{
+    (void)state;
+    const struct str n = STR("9999"), none = STR("-1"), bad = STR("x");
+    const char *numbers = "SELECT i FROM generate_series(0, $1::int) i";
+    struct seen s = {0, -1};
+    assert_int_equal(pg_prepared_each(db, "each", numbers, &n, 1, see, &s), ERR_OK);
+    assert_int_equal(s.rows, 10000);
+    s.rows = 0;
+    assert_int_equal(pg_prepared_each(db, "each", numbers, &none, 1, see, &s), ERR_OK);
+    assert_int_equal(pg_prepared_each(db, "each", numbers, &bad, 1, see, &s), ERR_INVALID);
+    assert_int_equal(s.rows, 0);
+    s.stop_at = 7;
+    assert_int_equal(pg_prepared_each(db, "each", numbers, &n, 1, see, &s), ERR_RANGE);
+    assert_int_equal(s.rows, 8);
+    s = (struct seen){0, -1};
+    assert_int_equal(pg_prepared_each(db, "fails",
+                                      "SELECT i / (7000 - i) * 0 + i FROM "
+                                      "generate_series(0, $1::int) i",
+                                      &n, 1, see, &s),
+                     ERR_INVALID); /* on the way: what came before was shown */
+    assert_in_range(s.rows, 0, 7000);
+    assert_string_equal(pg_sqlstate(db), "22012");
+    assert_true(pg_check(db));
+    assert_int_equal(count_rows(), 0);
+}
+
 static void a_pipeline_is_all_or_nothing(void **state)
 {
     (void)state;
@@ -232,6 +273,7 @@ int main(void)
         T(values_and_nulls_come_back),
         T(errors_have_classes_and_words),
         T(a_prepared_statement_is_made_once),
+        T(rows_are_shown_one_by_one),
         T(a_pipeline_is_all_or_nothing),
         T(copy_takes_a_whole_body_or_nothing),
         T(a_slow_statement_is_cancelled_and_the_connection_lives),

@@ -7,7 +7,9 @@
 #include "store/recent.h"
 #include "signals.h"
 
+#include <dlfcn.h>
 #include <inttypes.h>
+#include <libpq-fe.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,18 @@
 static struct pg *owner, *grafana;
 static struct arena arena;
 static struct recent *memory; /* what readers are given, NULL most of the time */
+
+/* What the largest answer of PostgreSQL took in this process. */
+static size_t largest_answer;
+PGresult *PQgetResult(PGconn *c)
+{
+    PGresult *(*real)(PGconn *) =
+        (PGresult * (*)(PGconn *))(uintptr_t)dlsym(RTLD_NEXT, "PQgetResult");
+    PGresult *r = real(c);
+    size_t bytes = r ? PQresultMemorySize(r) : 0;
+    largest_answer = bytes > largest_answer ? bytes : largest_answer;
+    return r;
+}
 
 static int start_server(void **state)
 {
@@ -94,13 +108,18 @@ static void copy_rows_in(const char *table, const char *columns, struct buf *row
     buf_fini(rows);
 }
 
-static void put_packed(const char *table, uint32_t series, const struct points *p)
+static void add_packed(struct buf *rows, uint32_t series, const struct points *p)
 {
     struct packed packed;
+    assert_int_equal(packed_encode(&arena, p, &packed), ERR_OK);
+    packed_put_row(rows, &packed, series, 0);
+}
+
+static void put_packed(const char *table, uint32_t series, const struct points *p)
+{
     struct buf rows;
     buf_init(&rows, 64 << 20);
-    assert_int_equal(packed_encode(&arena, p, &packed), ERR_OK);
-    packed_put_row(&rows, &packed, series, 0);
+    add_packed(&rows, series, p);
     copy_rows_in(table, PACKED_COPY_COLUMNS, &rows);
 }
 
@@ -507,6 +526,72 @@ static void many_unmerged_samples_are_not_read_one_by_one(void **state)
     db = before;
 }
 
+static void assert_before(int64_t ts_us, bool want, double value)
+{
+    struct history_point p = {0};
+    bool found = !want;
+    assert_int_equal(history_before(db, 1, ts_us, memory, &found, &p), ERR_OK);
+    assert_int_equal(found, want);
+    assert_true(!want || p.value == value);
+}
+
+#define BACKLOG 16000 /* pieces */
+#define OF_EACH 12
+/* As if merging had not run; the last hour is pieces of one sample. */
+static struct points put_backlog(void)
+{
+    const struct points all = points_of(T0, 2000000, BACKLOG * OF_EACH);
+    const size_t late = 1800;
+    struct buf rows;
+    buf_init(&rows, 64 << 20);
+    for (size_t i = 0; i + late < all.n; i += OF_EACH) {
+        size_t n = all.n - late - i;
+        const struct points p = {all.ts_us + i, all.value + i, all.quality + i,
+                                 n < OF_EACH ? n : OF_EACH};
+        add_packed(&rows, 1, &p);
+    }
+    for (size_t i = all.n - late; i < all.n; i++) {
+        struct points p = {all.ts_us + i, all.value + i, all.quality + i, 1};
+        add_packed(&rows, 1, &p);
+    }
+    copy_rows_in("piece", PACKED_COPY_COLUMNS, &rows);
+    return all;
+}
+
+static void assert_chart(struct history_span span, const struct points *all)
+{
+    struct history h;
+    assert_int_equal(history_read(db, span, 500, &h), ERR_OK);
+    const struct points in = part_of(all, span.from_us, span.to_us);
+    assert_int_equal(h.raw, in.n <= 500);
+    if (h.raw)
+        assert_int_equal(h.points.n, in.n);
+    else
+        assert_buckets(all, span.from_us, span.to_us, h.buckets.width_us);
+    history_free(&h);
+}
+
+static void a_backlog_of_many_pieces_is_never_held_at_once(void **state)
+{
+    (void)state;
+    const struct points all = put_backlog();
+    const int64_t end = all.ts_us[all.n - 1] + 1;
+    for (int merged = 0; merged < 2; merged++) {
+        largest_answer = 0;
+        assert_buckets(&all, T0, end, HOUR);
+        assert_buckets(&all, T0 + 30 * HOUR + 7, T0 + 36 * HOUR, MINUTE);
+        assert_chart((struct history_span){1, T0, end, NULL}, &all);
+        assert_chart((struct history_span){1, end - 15 * MINUTE, end - MINUTE, NULL}, &all);
+        assert_chart((struct history_span){1, end - 2 * HOUR, end, NULL}, &all);
+        assert_points(&all, T0 + MINUTE, end);
+        assert_before(end, true, all.value[all.n - 1]);
+        assert_before(T0 + DAY + 1, true, all.value[43200]);
+        assert_in_range(largest_answer, 1, 64 << 10);
+        sql("TRUNCATE piece");
+        put_chunks(1, &all);
+    }
+}
+
 static void landed_samples_are_told_one_by_one_up_to_the_limit(void **state)
 {
     (void)state;
@@ -530,15 +615,6 @@ static void landed_samples_are_told_one_by_one_up_to_the_limit(void **state)
         history_free(&h);
     }
     assert_points(&all, T0, T0 + DAY);
-}
-
-static void assert_before(int64_t ts_us, bool want, double value)
-{
-    struct history_point p = {0};
-    bool found = !want;
-    assert_int_equal(history_before(db, 1, ts_us, memory, &found, &p), ERR_OK);
-    assert_int_equal(found, want);
-    assert_true(!want || p.value == value);
 }
 
 static void the_last_sample_before_a_time_is_found(void **state)
@@ -781,6 +857,7 @@ int main(void)
         TEST(what_retention_left_is_found),
         TEST(few_samples_come_as_they_are),
         TEST(many_unmerged_samples_are_not_read_one_by_one),
+        TEST(a_backlog_of_many_pieces_is_never_held_at_once),
         TEST(landed_samples_are_told_one_by_one_up_to_the_limit),
         TEST(the_last_sample_before_a_time_is_found),
         TEST(what_landed_is_read_from_memory_if_all_of_it_is_there),
