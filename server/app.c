@@ -126,8 +126,7 @@ static enum err fail(const char *step, enum err e)
 
 static enum err listen_http(struct app *a)
 {
-    struct http_parts parts = {.config = a->config, .metrics = a->metrics};
-    return a->http ? ERR_OK : http_listen(&parts, &a->http);
+    return a->http ? ERR_OK : http_listen(a->config, a->metrics, &a->http);
 }
 
 /* An address in use is no reason to end while we wait: the active server may have the same one, and
@@ -183,7 +182,7 @@ static enum err start_parts(struct app *a)
     e = fail("jobs", jobs_start(&(struct jobs_parts){c, a->metrics, a->recent}, &a->jobs));
     if (e)
         return e;
-    struct http_parts http = {c, a->metrics, a->engine, a->pool, a->credentials, a->recent};
+    struct http_parts http = {a->engine, a->pool, a->credentials, a->recent};
     return fail("http", http_serve(a->http, &http));
 }
 

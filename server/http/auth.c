@@ -134,7 +134,7 @@ static enum err ask_database(struct request *r, struct identity *who)
     struct str hash = str_of(who->hash);
     enum err e = who->proof == PROOF_TOKEN
                      ? q_token(db, hash, &q)
-                     : q_session(db, hash, r->http->parts.config->http_session_idle_s, &q);
+                     : q_session(db, hash, r->http->config->http_session_idle_s, &q);
     if (e)
         return e;
     if (!role_from(str_of(q.role), &who->role))
@@ -181,7 +181,7 @@ bool auth_holds(struct http *h, const struct identity *who)
         return true; /* nobody can say: as for requests, open pages go on */
     enum err e = who->proof == PROOF_TOKEN
                      ? q_token(db, hash, &q)
-                     : q_session_holds(db, hash, h->parts.config->http_session_idle_s);
+                     : q_session_holds(db, hash, h->config->http_session_idle_s);
     pool_put(h->parts.pool, db);
     return e != ERR_NOTFOUND;
 }

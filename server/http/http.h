@@ -11,22 +11,19 @@
 struct http;
 struct credentials;
 
-/* All borrowed; they outlive the server. */
+/* What requests need; all borrowed, and config and metrics too: they outlive the server. */
 struct http_parts {
-    const struct config *config;
-    struct metrics *metrics;
     struct engine *engine;
     struct pool *pool;
     struct credentials *credentials;
     struct recent *recent; /* what the writer keeps of landing tables; may be NULL */
 };
-/* http_start listens and serves.  ERR_IO when an address cannot be had (logged). */
-MUST_CHECK enum err http_start(const struct http_parts *parts, struct http **out);
-/* The same in two steps, for a server that waits for its turn.  After http_listen (only config and
- * metrics are looked at) /healthz says alive, /metrics counts, /readyz says 503 and what is waited
+/* In two steps, for a server that waits for its turn.  After http_listen (ERR_IO when an address
+ * cannot be had, logged) /healthz says alive, /metrics counts, /readyz says 503 and what is waited
  * for (http_waiting: "starting" until told otherwise; a constant), and all else 503.  http_serve
  * ends that. */
-MUST_CHECK enum err http_listen(const struct http_parts *parts, struct http **out);
+MUST_CHECK enum err http_listen(const struct config *config, struct metrics *metrics,
+                                struct http **out);
 void http_waiting(struct http *h, const char *word);
 MUST_CHECK enum err http_serve(struct http *h, const struct http_parts *parts);
 /* http_stop refuses new requests, ends parked ones and live clients, and joins every thread. */

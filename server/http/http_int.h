@@ -47,7 +47,9 @@ struct login;
 struct live_clients;
 
 struct http {
-    struct http_parts parts;
+    const struct config *config;
+    struct metrics *metrics;
+    struct http_parts parts; /* of http_serve */
     struct mg_context *mg;
     struct auth *auth;
     struct login *login;

@@ -108,7 +108,7 @@ static void count_refusal(struct request *r, const char *code)
 {
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
         if (!strcmp(refusals[i].code, code))
-            metric_add(r->http->parts.metrics, refusals[i].metric, 1);
+            metric_add(r->http->metrics, refusals[i].metric, 1);
 }
 
 struct json_out *reply_problem_open(struct request *r, int status, const char *code,
@@ -189,7 +189,7 @@ void reply_list_err(struct request *r, enum err e, const char *what)
 
 static void count(struct request *r)
 {
-    struct metrics *m = r->http->parts.metrics;
+    struct metrics *m = r->http->metrics;
     metric_add(m, r->status < 400 ? M_HTTP_2XX : r->status < 500 ? M_HTTP_4XX : M_HTTP_5XX, 1);
 }
 

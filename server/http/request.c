@@ -72,7 +72,7 @@ bool address_trusted(const char *list, const char *address)
 static void find_remote(struct request *r)
 {
     snprintf(r->remote, sizeof r->remote, "%s", r->info->remote_addr);
-    if (!address_trusted(r->http->parts.config->http_trusted_proxies, r->remote))
+    if (!address_trusted(r->http->config->http_trusted_proxies, r->remote))
         return;
     struct str forwarded = request_header(r, "X-Forwarded-For");
     struct str last = {0};
@@ -235,7 +235,7 @@ bool request_same_origin(const struct request *r)
         return true;
     if (origin_matches(origin, request_header(r, "Host")))
         return true;
-    return address_trusted(r->http->parts.config->http_trusted_proxies, r->info->remote_addr) &&
+    return address_trusted(r->http->config->http_trusted_proxies, r->info->remote_addr) &&
            origin_matches(origin, request_header(r, "X-Forwarded-Host"));
 }
 

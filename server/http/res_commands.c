@@ -271,7 +271,7 @@ static void send_and_answer(struct request *r, const struct post *p)
     struct engine_waiter *w = parked ? engine_waiter_new(h->parts.engine, str_of(p->id)) : NULL;
     request_db_end(r);
     enum err e = hint(r, p);
-    metric_add(h->parts.metrics, M_CMD_CREATED, 1);
+    metric_add(h->metrics, M_CMD_CREATED, 1);
     if (e)
         reply_err(r, e, "device");
     else if (w)

@@ -71,7 +71,7 @@ static bool read_wish(struct request *r, struct wish *out)
     const struct json_node *days = json_get(r->body, "days");
     const struct json_node *replace = json_get(r->body, "replace");
     struct str kind;
-    int64_t n = r->http->parts.config->devices_cert_days;
+    int64_t n = r->http->config->devices_cert_days;
     if (!request_member(r, "kind", &kind))
         return false;
     *out = (struct wish){.password = str_is(kind, "password")};
@@ -115,7 +115,7 @@ static void issue_failed(struct request *r, enum err e)
 
 static void put_where(struct request *r, struct json_out *j, const struct wish *w)
 {
-    const struct config *c = r->http->parts.config;
+    const struct config *c = r->http->config;
     json_put_text(j, "host", c->connect_host);
     json_put_i64(j, "port", w->password ? c->connect_tls_password_port : c->connect_tls_port);
 }

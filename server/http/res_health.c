@@ -37,8 +37,8 @@ void res_readyz(struct request *r)
     up_or_down(j, "database", h.database_up);
     json_put_text(j, "telemetry", flows ? "flowing" : h.telemetry_refused ? "refused" : "paused");
     json_key(j, "packing"); /* no reason to be out of service: what waits is stored and readable */
-    json_text(j, metric_get(r->http->parts.metrics, M_BACKLOG_SLOTS) < LANDING_BEHIND ? "in_time"
-                                                                                      : "behind");
+    json_text(j, metric_get(r->http->metrics, M_BACKLOG_SLOTS) < LANDING_BEHIND ? "in_time"
+                                                                                : "behind");
     json_close(j);
 }
 
@@ -46,7 +46,7 @@ static void expose(struct request *r)
 {
     reply_empty(r, 200);
     r->type = "text/plain; version=0.0.4; charset=utf-8";
-    metrics_expose(r->http->parts.metrics, &r->out);
+    metrics_expose(r->http->metrics, &r->out);
 }
 
 void res_waiting(struct request *r, const char *word)

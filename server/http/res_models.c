@@ -61,7 +61,7 @@ static void write_examples(struct json_out *j, const struct config *c)
 
 void res_connect(struct request *r)
 {
-    const struct config *c = r->http->parts.config;
+    const struct config *c = r->http->config;
     struct json_out *j = reply_json(r, 200);
     json_open(j, '{');
     json_put_text(j, "host", c->connect_host);

@@ -84,7 +84,7 @@ static void write_session(struct request *r, const char *name, enum role role, c
 static void set_cookie(struct request *r, const char *value, int64_t max_age_s)
 {
     char line[256];
-    bool secure = r->secure || r->http->parts.config->http_secure_cookie;
+    bool secure = r->secure || r->http->config->http_secure_cookie;
     snprintf(line, sizeof line,
              HTTP_COOKIE "=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s", value,
              (long long)max_age_s, secure ? "; Secure" : "");
@@ -94,7 +94,7 @@ static void set_cookie(struct request *r, const char *value, int64_t max_age_s)
 static void open_session(struct request *r, const struct q_identity *user, enum role role)
 {
     char token[2 * HTTP_SECRET_SIZE + 1], csrf[2 * HTTP_SECRET_SIZE + 1], hash[HTTP_HASH_TEXT];
-    int64_t max_s = r->http->parts.config->http_session_max_s;
+    int64_t max_s = r->http->config->http_session_max_s;
     struct pg *db = request_db(r);
     if (!db)
         return;
@@ -129,7 +129,7 @@ static bool slowed_down(struct request *r, struct str username)
     snprintf(seconds, sizeof seconds, "%u", wait);
     reply_header(r, "Retry-After", seconds);
     reply_problem(r, 429, "login_throttled", "Too many wrong passwords; wait a little.");
-    metric_add(r->http->parts.metrics, M_LOGIN_BAD, 1);
+    metric_add(r->http->metrics, M_LOGIN_BAD, 1);
     return true;
 }
 
@@ -150,7 +150,7 @@ static void refuse(struct request *r, struct str username)
 {
     throttle_failed(r->http->login->throttle, username, str_of(r->remote), clock_mono_ms());
     throttle_failed(r->http->login->addresses, (struct str){0}, str_of(r->remote), clock_mono_ms());
-    metric_add(r->http->parts.metrics, M_LOGIN_BAD, 1);
+    metric_add(r->http->metrics, M_LOGIN_BAD, 1);
     log_warn("http.login_refused", KS("user", username), KV("from", r->remote));
     audit_refused(r, "login_refused",
                   username.n <= 64 ? username : (struct str)STR("(a long name)"),
@@ -204,7 +204,7 @@ void res_session_login(struct request *r)
         return;
     }
     throttle_passed(r->http->login->throttle, username, str_of(r->remote));
-    metric_add(r->http->parts.metrics, M_LOGIN_OK, 1);
+    metric_add(r->http->metrics, M_LOGIN_OK, 1);
     open_session(r, &user, role);
 }
 

@@ -15,7 +15,7 @@
 
 static struct storage_limits limits_of(const struct request *r)
 {
-    const struct config *c = r->http->parts.config;
+    const struct config *c = r->http->config;
     return (struct storage_limits){c->history_disk_limit_bytes,
                                    storage_volume(c->history_volume_dir)};
 }

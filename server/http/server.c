@@ -106,7 +106,7 @@ static int begin_request(struct mg_connection *conn)
     request_db_end(&r);
     if (!upgrade) {
         reply_send(&r);
-        histogram_observe_us(h->parts.metrics, H_HTTP, clock_mono_us() - start_us);
+        histogram_observe_us(h->metrics, H_HTTP, clock_mono_us() - start_us);
         log_debug("http.request", KV("method", r.info->request_method), KS("path", r.path),
                   KI("status", r.status), KV("who", r.who.name), KV("from", r.remote));
     }
@@ -142,7 +142,7 @@ static int log_message(const struct mg_connection *conn, const char *message)
 
 static enum err listen_on(struct http *h)
 {
-    const struct config *c = h->parts.config;
+    const struct config *c = h->config;
     char ports[300], threads[24];
     bool metrics = *c->http_metrics_listen != 0;
     snprintf(ports, sizeof ports, "%s%s%s", c->http_listen, metrics ? "," : "",
@@ -214,7 +214,7 @@ static void free_all(struct http *h)
 
 static enum err prepare(struct http *h)
 {
-    const struct config *c = h->parts.config;
+    const struct config *c = h->config;
     h->auth = auth_new();
     h->live = live_clients_new(h, (size_t)c->http_live_clients);
     enum err e = login_new(&h->login);
@@ -228,14 +228,13 @@ static enum err prepare(struct http *h)
     return ERR_OK;
 }
 
-enum err http_listen(const struct http_parts *parts, struct http **out)
+enum err http_listen(const struct config *config, struct metrics *metrics, struct http **out)
 {
     struct http *h = calloc(1, sizeof *h);
     if (!h)
         return ERR_NOMEM;
-    h->parts = *parts;
-    h->parts.engine = NULL;
-    h->parts.pool = NULL;
+    h->config = config;
+    h->metrics = metrics;
     h->static_dir = -1;
     atomic_init(&h->parked, 0);
     atomic_init(&h->exports, 0);
@@ -262,30 +261,13 @@ void http_waiting(struct http *h, const char *word)
 
 enum err http_serve(struct http *h, const struct http_parts *parts)
 {
-    h->parts.engine = parts->engine; /* the others are in use already */
-    h->parts.pool = parts->pool;
-    h->parts.credentials = parts->credentials;
+    h->parts = *parts;
     lw_model_json(engine_model(parts->engine), &h->models);
     snprintf(h->models_etag, sizeof h->models_etag, "\"m%016llx\"",
              (unsigned long long)str_hash(buf_view(&h->models), 1));
     if (h->models.err)
         return h->models.err;
     atomic_store(&h->waiting, NULL); /* workers look at the above only after they see this */
-    return ERR_OK;
-}
-
-enum err http_start(const struct http_parts *parts, struct http **out)
-{
-    struct http *h;
-    enum err e = http_listen(parts, &h);
-    if (e)
-        return e;
-    e = http_serve(h, parts);
-    if (e) {
-        http_stop(h);
-        return e;
-    }
-    *out = h;
     return ERR_OK;
 }
 

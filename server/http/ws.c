@@ -195,17 +195,17 @@ static bool write_frame(struct client *c, const char *p, size_t n)
         give_up(c);
         return false;
     }
-    metric_add(c->all->http->parts.metrics, M_WS_FRAMES, 1);
+    metric_add(c->all->http->metrics, M_WS_FRAMES, 1);
     return true;
 }
 
 /* Asks the shards again for what overflowed; without an answer the client had better reconnect. */
 static void resync(struct client *c, struct live_sub **subs, size_t n)
 {
-    struct http_parts *parts = &c->all->http->parts;
+    struct http *h = c->all->http;
     for (size_t i = 0; i < n; i++) {
-        metric_add(parts->metrics, M_WS_RESYNC, 1);
-        if (engine_resnapshot(parts->engine, c->outbox, subs[i]))
+        metric_add(h->metrics, M_WS_RESYNC, 1);
+        if (engine_resnapshot(h->parts.engine, c->outbox, subs[i]))
             give_up(c);
         live_sub_unref(subs[i]);
     }
@@ -260,7 +260,7 @@ static void write_client(void *arg)
             last = clock_mono_ms();
         resync(c, again, n);
         uint64_t lost = live_outbox_dropped(c->outbox);
-        metric_add(c->all->http->parts.metrics, M_DROP_LIVE, (int64_t)(lost - dropped));
+        metric_add(c->all->http->metrics, M_DROP_LIVE, (int64_t)(lost - dropped));
         dropped = lost;
         if (got)
             pause_until(last + TICK_MS);
@@ -441,7 +441,7 @@ static int on_connect(const struct mg_connection *conn, void *ctx)
         return 1;
     }
     mg_set_user_connection_data(conn, c);
-    metric_add(l->http->parts.metrics, M_WS_CLIENTS, 1);
+    metric_add(l->http->metrics, M_WS_CLIENTS, 1);
     return 0;
 }
 
@@ -493,7 +493,7 @@ static void on_close(const struct mg_connection *conn, void *ctx)
     for (size_t i = 0; i < c->n_subs; i++)
         live_sub_unref(c->subs[i]);
     leave(l, c);
-    metric_add(l->http->parts.metrics, M_WS_CLIENTS, -1);
+    metric_add(l->http->metrics, M_WS_CLIENTS, -1);
     client_free(c);
 }
 

@@ -42,7 +42,8 @@ static struct {
     bool sleeping, full, cancellable;
     unsigned commands, forgotten;
     char last_request[200];
-    unsigned loans; /* connections out of the pool */
+    unsigned loans;              /* connections out of the pool */
+    const struct recent *recent; /* where the last question about history might look first */
     unsigned subscribed, unsubscribed, left, resnapshots;
 } world = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -471,6 +472,7 @@ enum err q_history_aligned(struct pg *db, const struct q_history *q, const struc
 enum err q_history(struct pg *db, const struct q_history *q, struct json_out *j)
 {
     (void)db;
+    world.recent = q->recent;
     if (!str_is(q->series, "spb:T"))
         return ERR_NOTFOUND;
     json_open(j, '{');
