@@ -198,17 +198,16 @@ static void sp_connected(void *ctx, struct mqtt *m, bool session_present)
     if (seen)
         metric_add(e->metrics, M_BROKER_RECONNECTS, 1);
     tell_shards(e, SESSION_SPARKPLUG, true, !seen);
-    log_info("mqtt.connected", KV("session", "sparkplug"));
 }
 
 static void sp_disconnected(void *ctx, struct mqtt *m, const char *why)
 {
     struct engine *e = ctx;
+    (void)why;        /* logged by the session */
     sp_drained(e, m); /* what came before */
     metric_set(e->metrics, M_BROKER_SP_UP, 0);
     atomic_store(&e->sp_since_ms, clock_utc_ms());
     tell_shards(e, SESSION_SPARKPLUG, false, false);
-    log_warn("mqtt.disconnected", KV("session", "sparkplug"), KV("why", why));
 }
 
 static void sp_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg)
@@ -272,7 +271,6 @@ static void lw_connected(void *ctx, struct mqtt *m, bool session_present)
     if (seen)
         metric_add(e->metrics, M_BROKER_RECONNECTS, 1);
     tell_shards(e, SESSION_LWM2M, true, !seen);
-    log_info("mqtt.connected", KV("session", "lwm2m"), KI("session_present", session_present));
 }
 
 /* Message ids start anew with every connection: acks of the old one will never come. */
@@ -289,6 +287,7 @@ static void forget_pubacks(struct engine *e)
 static void lw_disconnected(void *ctx, struct mqtt *m, const char *why)
 {
     struct engine *e = ctx;
+    (void)why;        /* logged by the session */
     lw_drained(e, m); /* what came before */
     metric_set(e->metrics, M_BROKER_LW_UP, 0);
     atomic_store(&e->lw_hears_since, 0);
@@ -298,7 +297,6 @@ static void lw_disconnected(void *ctx, struct mqtt *m, const char *why)
     if (!atomic_load(&e->lw_draining))
         atomic_store(&e->lw_away_from_ms, now);
     tell_shards(e, SESSION_LWM2M, false, false);
-    log_warn("mqtt.disconnected", KV("session", "lwm2m"), KV("why", why));
 }
 
 static void lw_message(void *ctx, struct mqtt *m, const struct mqtt_message *msg)
