@@ -102,6 +102,7 @@ static enum err rehash(struct map *m, size_t cap)
         return ERR_NOMEM;
     m->slots = fresh;
     m->cap = cap;
+    m->moves++;
     m->n = m->used = 0;
     for (size_t i = 0; i < old_cap; i++)
         if (old[i].value && old[i].value != TOMB)

@@ -15,6 +15,7 @@ struct map {
     size_t n;    /* live entries */
     size_t used; /* live entries and tombstones */
     size_t cap;
+    size_t moves; /* how often all entries got new places: an iteration across that is none */
     uint64_t seed;
 };
 

@@ -7,7 +7,7 @@
  *
  * Deltas go out meanwhile.  One that is older than the row of its device is followed by another,
  * because what changed since is still marked, so the newest wins.  The place in the table of
- * devices is good until the table grows; then the snapshot starts over, which repeats rows and
+ * devices is good until the table moves; then the snapshot starts over, which repeats rows and
  * misses none.
  *
  * The outbox counts: each request ends with one `last` of every shard.  Asked for anew, what is
@@ -23,8 +23,7 @@ struct snapshot {
     struct list node; /* shard->snapshots */
     struct live_outbox *outbox;
     struct live_sub *sub;
-    const struct map_slot *slots; /* of the table of devices `it` counts in */
-    size_t it;
+    size_t it, moves; /* where it is in the table of devices, since that moved last */
 };
 
 struct device *snapshot_next(struct shard *s, const struct live_sub *sub, size_t *it)
@@ -53,9 +52,9 @@ static bool slice(struct shard *s, struct snapshot *p)
     struct json_out j;
     struct buf b;
     buf_init(&b, FRAG_MAX);
-    if (p->slots != s->by_endpoint.slots && !p->sub->n_endpoints)
+    if (p->moves != s->by_endpoint.moves && !p->sub->n_endpoints)
         p->it = 0;
-    p->slots = s->by_endpoint.slots;
+    p->moves = s->by_endpoint.moves;
     for (size_t rows = 0; rows < SLICE_ROWS && b.n < LIVE_SNAPSHOT_SLICE; rows++) {
         d = snapshot_next(s, p->sub, &p->it);
         if (!d)
