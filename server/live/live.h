@@ -28,10 +28,6 @@ struct live_frag;
 struct live_frag *live_frag_new(struct str json); /* one reference; NULL without memory */
 struct live_frag *live_frag_ref(struct live_frag *f);
 void live_frag_unref(struct live_frag *f); /* NULL is fine */
-/* live_frag_set_key makes a new fragment conflate: among what waits for one subscription in one
- * part, a fragment with the same key (not 0) replaces the older one.  Call before sharing it.
- * live_publish does this by itself for device summaries, one per endpoint. */
-void live_frag_set_key(struct live_frag *f, uint64_t key);
 
 /* ---- outbox: one per WebSocket client ---- */
 struct live_outbox;
@@ -63,9 +59,6 @@ struct live_sub *live_sub_new(struct str id, enum live_topic topic, const struct
 struct live_sub *live_sub_ref(struct live_sub *s);
 void live_sub_unref(struct live_sub *s);
 
-/* live_push adds a fragment to a delta (takes its own reference).  Any thread. */
-void live_push(struct live_outbox *o, const struct live_sub *s, enum live_part part,
-               struct live_frag *f);
 /* live_push_snapshot adds a shard's part of a snapshot; `last` when the shard is done.  The
  * snapshot is complete (done:true) when `shards` parts have said so. */
 void live_push_snapshot(struct live_outbox *o, const struct live_sub *s, struct live_frag *devices,
@@ -99,7 +92,8 @@ void live_table_remove_outbox(struct live_table *t, const struct live_outbox *o)
 /* live_wanted: bit mask of (1 << enum live_topic) somebody wants for this endpoint: build fragments
  * only for those. */
 unsigned live_wanted(const struct live_table *t, struct str endpoint);
-/* live_publish hands a fragment to every subscriber of `topic` that includes `endpoint`. */
+/* live_publish hands a fragment to every subscriber of `topic` that includes `endpoint`; of rows
+ * that wait for one of them the newest of each endpoint is left. */
 void live_publish(struct live_table *t, enum live_topic topic, struct str endpoint,
                   enum live_part part, struct live_frag *f);
 

@@ -13,7 +13,6 @@ struct live_frag *live_frag_new(struct str json)
     if (!f)
         return NULL;
     atomic_init(&f->refs, 1);
-    f->key = 0;
     f->n = json.n;
     if (json.n)
         memcpy(f->text, json.p, json.n);
@@ -30,11 +29,6 @@ void live_frag_unref(struct live_frag *f)
 {
     if (f && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1)
         free(f);
-}
-
-void live_frag_set_key(struct live_frag *f, uint64_t key)
-{
-    f->key = key;
 }
 
 struct live_box *live_box(const struct live_sub *s)

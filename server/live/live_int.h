@@ -8,7 +8,6 @@
 
 struct live_frag {
     atomic_uint refs;
-    uint64_t key; /* 0: never replaces and is never replaced */
     size_t n;
     char text[];
 };
@@ -21,8 +20,10 @@ struct live_box {
 };
 struct live_box *live_box(const struct live_sub *s);
 
-/* live_push with a conflation key that stands in for the fragment's own when that is 0. */
-void live_push_keyed(struct live_outbox *o, const struct live_sub *s, enum live_part part,
-                     struct live_frag *f, uint64_t key);
+/* live_push adds a fragment to a delta (takes its own reference).  Among what waits for one
+ * subscription in one part, one of the same key replaces the older; 0: neither replaces nor is
+ * replaced.  Any thread. */
+void live_push(struct live_outbox *o, const struct live_sub *s, enum live_part part,
+               struct live_frag *f, uint64_t key);
 
 #endif

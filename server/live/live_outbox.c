@@ -192,11 +192,9 @@ static void withdraw_opposite(struct live_outbox *o, struct queue *q, enum live_
     o->bytes += other->bytes;
 }
 
-void live_push_keyed(struct live_outbox *o, const struct live_sub *s, enum live_part part,
-                     struct live_frag *f, uint64_t key)
+void live_push(struct live_outbox *o, const struct live_sub *s, enum live_part part,
+               struct live_frag *f, uint64_t key)
 {
-    if (f->key)
-        key = f->key;
     pthread_mutex_lock(&o->lock);
     struct queue *q = queue_of(o, s);
     if (!q)
@@ -218,12 +216,6 @@ void live_push_keyed(struct live_outbox *o, const struct live_sub *s, enum live_
     pthread_cond_signal(&o->work);
 out:
     pthread_mutex_unlock(&o->lock);
-}
-
-void live_push(struct live_outbox *o, const struct live_sub *s, enum live_part part,
-               struct live_frag *f)
-{
-    live_push_keyed(o, s, part, f, 0);
 }
 
 static void note_error(struct live_outbox *o, struct str id, const char *code, const char *detail)

@@ -186,10 +186,10 @@ void live_publish(struct live_table *t, enum live_topic topic, struct str endpoi
     const struct bucket *b = t->buckets.n ? map_find(&t->buckets, endpoint) : NULL;
     for (size_t i = 0; b && i < b->n; i++)
         if (b->v[i]->sub->topic == topic)
-            live_push_keyed(b->v[i]->outbox, b->v[i]->sub, part, f, key);
+            live_push(b->v[i]->outbox, b->v[i]->sub, part, f, key);
     if (!(t->everywhere & 1u << topic))
         return;
     for (struct entry *e = t->entries; e; e = e->next)
         if (e->sub->topic == topic && !e->sub->n_endpoints)
-            live_push_keyed(e->outbox, e->sub, part, f, key);
+            live_push(e->outbox, e->sub, part, f, key);
 }

@@ -1,5 +1,5 @@
 /* The live room: what a client reads from its outbox after shards have pushed into it. */
-#include "live/live.h"
+#include "live/live_int.h"
 #include "base/clock.h"
 #include "base/thread.h"
 
@@ -54,7 +54,7 @@ static const char *drain(struct fixture *f)
 static void push(struct fixture *f, struct live_sub *s, enum live_part part, const char *json)
 {
     struct live_frag *g = live_frag_new(str_of(json));
-    live_push(f->outbox, s, part, g);
+    live_push(f->outbox, s, part, g, 0);
     live_frag_unref(g);
 }
 
@@ -162,8 +162,7 @@ static void keyed_values_conflate_and_others_do_not(void **state)
     struct live_sub *s = sub("v", LIVE_DEVICE, "d1");
     for (int i = 0; i < 3; i++) {
         struct live_frag *g = live_frag_new(str_of(i == 0 ? "1" : i == 1 ? "2" : "3"));
-        live_frag_set_key(g, 77);
-        live_push(f->outbox, s, LIVE_VALUES, g);
+        live_push(f->outbox, s, LIVE_VALUES, g, 77);
         live_frag_unref(g);
     }
     push(f, s, LIVE_VALUES, "4");
@@ -211,7 +210,7 @@ static void a_delta_never_overtakes_the_snapshot_it_follows(void **state)
     for (int i = 0; i < 3; i++)
         live_push_snapshot(o, s, big, i == 2, 1);
     struct live_frag *d = live_frag_new(str_of("\"newer\""));
-    live_push(o, s, LIVE_DEVICES, d);
+    live_push(o, s, LIVE_DEVICES, d, 0);
     buf_fini(&f->frame);
     buf_init(&f->frame, 16 << 20);
     struct live_outbox *mine = f->outbox;
@@ -275,7 +274,7 @@ static void more_overflows_than_one_frame_lists_come_with_the_next(void **state)
         char text[200];
         memset(text, '1', sizeof text);
         struct live_frag *g = live_frag_new(str_make(text, sizeof text));
-        live_push(o, subs[i], LIVE_VALUES, g);
+        live_push(o, subs[i], LIVE_VALUES, g, 0);
         live_frag_unref(g);
     }
     drain(f);
@@ -382,7 +381,7 @@ static void push_many(void *arg)
     struct pusher *p = arg;
     for (unsigned i = 0; i < p->n; i++) {
         struct live_frag *g = live_frag_new(str_of("[\"d1\",\"spb:T\",1,2.5,\"good\"]"));
-        live_push(p->f->outbox, p->s, LIVE_VALUES, g);
+        live_push(p->f->outbox, p->s, LIVE_VALUES, g, 0);
         live_frag_unref(g);
     }
 }
