@@ -56,20 +56,13 @@ void mailbox_free(struct mailbox *b)
     free(b);
 }
 
-enum full_policy { REFUSE, WAIT, EXCEED };
-
-static enum err put(struct mailbox *b, struct mail *first, struct mail *last, size_t n,
-                    enum full_policy policy)
+static enum err put(struct mailbox *b, struct mail *first, struct mail *last, size_t n, bool wait)
 {
-    enum err e = ERR_OK;
     pthread_mutex_lock(&b->lock);
-    while (policy == WAIT && !b->closed && b->n >= b->limit)
+    while (wait && !b->closed && b->n >= b->limit)
         pthread_cond_wait(&b->room, &b->lock);
-    if (b->closed) {
-        e = ERR_CLOSED;
-    } else if (policy == REFUSE && b->n >= b->limit) {
-        e = ERR_FULL;
-    } else {
+    enum err e = b->closed ? ERR_CLOSED : ERR_OK;
+    if (!e) {
         last->next = NULL;
         if (!b->first)
             pthread_cond_signal(&b->arrived);
@@ -81,24 +74,14 @@ static enum err put(struct mailbox *b, struct mail *first, struct mail *last, si
     return e;
 }
 
-enum err mailbox_try_put(struct mailbox *b, struct mail *m)
+enum err mailbox_put(struct mailbox *b, struct mail *first, struct mail *last, size_t n)
 {
-    return put(b, m, m, 1, REFUSE);
-}
-
-enum err mailbox_put(struct mailbox *b, struct mail *m)
-{
-    return put(b, m, m, 1, WAIT);
-}
-
-enum err mailbox_put_chain(struct mailbox *b, struct mail *first, struct mail *last, size_t n)
-{
-    return put(b, first, last, n, WAIT);
+    return put(b, first, last, n, true);
 }
 
 enum err mailbox_force_put(struct mailbox *b, struct mail *m)
 {
-    return put(b, m, m, 1, EXCEED);
+    return put(b, m, m, 1, false);
 }
 
 struct mail *mailbox_take(struct mailbox *b, uint64_t deadline_ms, bool *closed)

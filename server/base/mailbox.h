@@ -26,16 +26,12 @@ struct mailbox *mailbox_ref(struct mailbox *b);
  * are the owner's to drain before. */
 void mailbox_free(struct mailbox *b);
 
-/* mailbox_try_put hands `m` over: ERR_OK, or ERR_FULL / ERR_CLOSED and the caller keeps it.  Any
- * thread; never blocks beyond the short lock. */
-MUST_CHECK enum err mailbox_try_put(struct mailbox *b, struct mail *m);
-/* mailbox_put waits while the box is full (back-pressure); ERR_CLOSED when it closes. */
-MUST_CHECK enum err mailbox_put(struct mailbox *b, struct mail *m);
-/* mailbox_put_chain puts `n` messages linked from `first` to `last` at once, and waits like
- * mailbox_put (the box may then hold up to n-1 more than its limit). */
-MUST_CHECK enum err mailbox_put_chain(struct mailbox *b, struct mail *first, struct mail *last,
-                                      size_t n);
-/* mailbox_force_put ignores the limit: for the few messages that end something. */
+/* mailbox_put hands over `n` messages linked from `first` to `last` at once, and waits while the
+ * box is full (back-pressure; it may then hold up to n-1 more than its limit).  ERR_CLOSED: the
+ * caller keeps them.  Any thread. */
+MUST_CHECK enum err mailbox_put(struct mailbox *b, struct mail *first, struct mail *last, size_t n);
+/* mailbox_force_put ignores the limit: for the few messages that end something, or that somebody
+ * waits for.  Never blocks beyond the short lock. */
 MUST_CHECK enum err mailbox_force_put(struct mailbox *b, struct mail *m);
 
 /* mailbox_take waits until there is mail or monotonic `deadline_ms` passes (UINT64_MAX: for ever)

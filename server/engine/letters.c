@@ -152,7 +152,7 @@ enum err gather_send(struct gather *g, struct mailbox *to, size_t *n)
         *n = sent.n;
     if (!sent.n)
         return ERR_OK;
-    enum err e = mailbox_put_chain(to, sent.first, sent.last, sent.n);
+    enum err e = mailbox_put(to, sent.first, sent.last, sent.n);
     for (struct mail *m = e ? sent.first : NULL, *next; m; m = next) {
         next = m->next;
         letter_free((struct letter *)m);
