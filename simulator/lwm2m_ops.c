@@ -253,7 +253,7 @@ void ops_write_composite(struct tree *t, const struct lw_entries *values, struct
 static struct lw_value zero_of(enum lw_type type)
 {
     struct lw_value v = {.type = type};
-    if (type == LW_STRING || type == LW_OPAQUE || type == LW_CORELNK)
+    if (lw_type_has_text(type))
         v.s = (struct str)STR("");
     return v;
 }

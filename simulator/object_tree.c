@@ -80,11 +80,6 @@ bool tree_read(const struct tree *t, struct lw_path p, int64_t utc_ms, struct lw
     return c != NULL;
 }
 
-static bool has_bytes(enum lw_type type)
-{
-    return type == LW_STRING || type == LW_OPAQUE || type == LW_CORELNK;
-}
-
 static enum err insert(struct tree *t, struct lw_path p, const struct desc_resource *res,
                        struct tree_cell **out)
 {
@@ -110,7 +105,7 @@ enum err tree_set(struct tree *t, struct lw_path p, struct lw_value v)
     if (!res || !tree_has_instance(t, p.id[0], p.id[1]))
         return ERR_NOTFOUND;
     char *copy = NULL;
-    if (has_bytes(v.type)) {
+    if (lw_type_has_text(v.type)) {
         copy = malloc(v.s.n + 1);
         if (!copy)
             return ERR_NOMEM;

@@ -136,7 +136,7 @@ static uint64_t look(const struct tree *t, const struct observation *ob, int64_t
                 continue;
             struct lw_value v = tree_value(t, &c[k], utc_ms);
             uint64_t key[2] = {lw_path_key(c[k].path), 0};
-            if (v.type == LW_STRING || v.type == LW_OPAQUE || v.type == LW_CORELNK)
+            if (lw_type_has_text(v.type))
                 key[1] = str_hash(v.s, 1);
             else if (v.type == LW_BOOLEAN)
                 key[1] = v.b;

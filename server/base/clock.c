@@ -33,6 +33,12 @@ struct moment clock_now(void)
     return (struct moment){clock_mono_ms(), clock_utc_ms()};
 }
 
+bool clock_is_possible(int64_t utc_ms, int64_t now_ms)
+{
+    const int64_t year_2000 = INT64_C(946684800000), ahead = 600000;
+    return utc_ms >= year_2000 && utc_ms <= now_ms + ahead;
+}
+
 void clock_rfc3339(int64_t utc_ms, char out[CLOCK_TEXT])
 {
     int64_t ms = utc_ms % 1000;

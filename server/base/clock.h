@@ -16,6 +16,10 @@ uint64_t clock_mono_ms(void);
 uint64_t clock_mono_us(void);
 int64_t clock_utc_ms(void);
 
+/* clock_is_possible: may something seen at `now_ms` carry this stamp?  Clocks of devices that are
+ * more than ten minutes ahead, or were never set (before 2000), are wrong. */
+bool clock_is_possible(int64_t utc_ms, int64_t now_ms);
+
 /* clock_rfc3339 writes "2026-01-31T12:00:00.000Z" (24 characters and NUL). */
 #define CLOCK_TEXT 32
 void clock_rfc3339(int64_t utc_ms, char out[CLOCK_TEXT]);

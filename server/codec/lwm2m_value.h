@@ -54,6 +54,12 @@ struct lw_entries {
     size_t n, cap;
 };
 
+/* lw_type_has_text: values of it are in `s`: text or bytes, borrowed. */
+static inline bool lw_type_has_text(enum lw_type t)
+{
+    return t == LW_STRING || t == LW_OPAQUE || t == LW_CORELNK;
+}
+
 const char *lw_type_word(enum lw_type t);
 bool lw_type_from(struct str word, enum lw_type *out);
 

@@ -63,6 +63,12 @@ enum spb_class {
     SPB_V_BYTES,
     SPB_V_JSON /* dataset, template, array, rendered */
 };
+/* spb_class_has_text: a value of it is in `s`. */
+static inline bool spb_class_has_text(unsigned cls)
+{
+    return cls == SPB_V_TEXT || cls == SPB_V_BYTES || cls == SPB_V_JSON;
+}
+
 struct spb_value {
     uint8_t datatype; /* enum spb_datatype */
     uint8_t cls;      /* enum spb_class */

@@ -47,8 +47,7 @@ static void answer_json(const struct lw_answer *a, struct buf *b)
 static bool expect_value(struct command *c, const struct lw_entry *e)
 {
     struct lw_value v = e->value;
-    bool text = v.type == LW_STRING || v.type == LW_OPAQUE || v.type == LW_CORELNK;
-    if (text && !command_keep_expected(c, &v.s))
+    if (lw_type_has_text(v.type) && !command_keep_expected(c, &v.s))
         return false;
     c->expect_path = e->path;
     c->expect_value = v;

@@ -3,6 +3,7 @@
  * What cannot be said fails here with its reason; what finds no broker stays queued.  A write
  * remembers the value whose echo will prove it. */
 #include "engine/command.h"
+
 static void mark_sent(struct command *c)
 {
     struct shard *s = c->device->shard;
@@ -80,8 +81,7 @@ static void send_lwm2m(struct command *c, struct cmd_request *r)
 /* Keeps the value whose echo will prove the write. */
 static void expect_metric(struct command *c, uint32_t series, struct spb_value v)
 {
-    bool text = v.cls == SPB_V_TEXT || v.cls == SPB_V_BYTES || v.cls == SPB_V_JSON;
-    if (text && !command_keep_expected(c, &v.s))
+    if (spb_class_has_text(v.cls) && !command_keep_expected(c, &v.s))
         return;
     c->expect_metric = v;
     c->expect_series = series;

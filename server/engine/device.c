@@ -96,7 +96,7 @@ void device_free(struct device *d)
     }
     lw_client_free(d->lw);
     spb_node_free(d->sp);
-    points_free(d);
+    resources_free(d);
     const char *const words[] = {d->prefix,   d->manufacturer,   d->model,       d->serial,
                                  d->firmware, d->evidence.fault, d->fault_lwm2m, d->fault_metric};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)

@@ -88,17 +88,6 @@ void points_touched(struct device *d)
         list_append(&d->shard->dirty, &d->dirty_node);
 }
 
-void points_free(struct device *d)
-{
-    for (size_t i = 0; i < d->n_resources; i++) {
-        struct resource *r = &d->resources[i];
-        if (r->marks & MARK_RAW || r->type == LW_STRING || r->type == LW_OPAQUE ||
-            r->type == LW_CORELNK)
-            words_put(&d->shard->words, r->word);
-    }
-    free(d->resources);
-}
-
 /* ---- latest values to SQL ---- */
 
 static void put_latest(struct device *d, struct buf *json)

@@ -65,8 +65,7 @@ static struct resource *add(struct device *d, uint64_t key, enum lw_type type)
 
 static bool has_word(const struct resource *r)
 {
-    return r->marks & MARK_RAW || r->type == LW_STRING || r->type == LW_OPAQUE ||
-           r->type == LW_CORELNK;
+    return r->marks & MARK_RAW || lw_type_has_text((enum lw_type)r->type);
 }
 
 static void drop_value(struct device *d, struct resource *r)
@@ -75,6 +74,13 @@ static void drop_value(struct device *d, struct resource *r)
         words_put(&d->shard->words, r->word);
     r->u = 0;
     r->marks &= (uint8_t)~MARK_RAW;
+}
+
+void resources_free(struct device *d)
+{
+    for (size_t i = 0; i < d->n_resources; i++)
+        drop_value(d, &d->resources[i]);
+    free(d->resources);
 }
 
 static struct lw_value value_of(const struct resource *r)
@@ -101,7 +107,7 @@ void resource_value_json(const struct resource *r, struct json_out *j)
 
 static bool keep_value(struct device *d, struct resource *r, const struct lw_value *v)
 {
-    bool text = v->type == LW_STRING || v->type == LW_OPAQUE || v->type == LW_CORELNK;
+    bool text = lw_type_has_text(v->type);
     const char *word = text ? words_take(&d->shard->words, v->s) : NULL;
     if (text && !word)
         return false;
@@ -169,8 +175,6 @@ static void learn_identity(struct device *d, struct lw_path path, const struct l
 /* ---- taking values ---- */
 
 #define SENML_RELATIVE_MS (((int64_t)1 << 28) * 1000)
-#define YEAR_2000_MS      946684800000
-#define AHEAD_MAX_MS      (10 * 60 * 1000)
 
 /* When a value was taken.  SenML times below 2^28 s are relative to now (RFC 8428 section 4.5.3); a
  * clock that is wrong, or counts from its start, shows in the quality, and the value is kept at its
@@ -181,7 +185,7 @@ static int64_t acquired_at(const struct lw_entry *e, int64_t now_ms, uint8_t *qu
     *quality = SPB_Q_GOOD;
     if (at < SENML_RELATIVE_MS && at > -SENML_RELATIVE_MS)
         at += now_ms;
-    if (at >= YEAR_2000_MS && at <= now_ms + AHEAD_MAX_MS)
+    if (clock_is_possible(at, now_ms))
         return at;
     *quality = SPB_Q_BAD_TIME;
     return now_ms;

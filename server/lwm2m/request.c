@@ -55,8 +55,7 @@ static enum err keep_written(struct lw_pending *p, const struct lw_entries *valu
 {
     for (size_t i = 0; i < values->n; i++) {
         struct lw_entry entry = values->v[i];
-        bool text = entry.value.type == LW_STRING || entry.value.type == LW_CORELNK ||
-                    entry.value.type == LW_OPAQUE;
+        bool text = lw_type_has_text(entry.value.type);
         if (entry.value.type == LW_NONE)
             continue;
         if (text)

@@ -8,9 +8,6 @@
 
 #include <stdlib.h>
 
-#define TIME_AHEAD_MS  ((int64_t)600000)       /* a clock may be this much ahead */
-#define TIME_OLDEST_MS ((int64_t)946684800000) /* 2000-01-01 */
-
 bool spb_turn_begin(struct turn *t, struct spb_node *n, const struct spb_payload *p,
                     struct arena *scratch, struct moment now)
 {
@@ -33,8 +30,7 @@ static int64_t time_of(const struct turn *t, const struct spb_metric *m, bool *b
         at = t->payload->timestamp;
     else
         return t->now.utc_ms;
-    *bad = at > INT64_MAX || (int64_t)at > t->now.utc_ms + TIME_AHEAD_MS ||
-           (int64_t)at < TIME_OLDEST_MS;
+    *bad = at > INT64_MAX || !clock_is_possible((int64_t)at, t->now.utc_ms);
     return *bad ? t->now.utc_ms : (int64_t)at;
 }
 
@@ -50,19 +46,9 @@ static enum spb_quality quality_of(const struct spb_metric *m, const struct spb_
     return bad ? SPB_Q_BAD_TIME : SPB_Q_GOOD;
 }
 
-static bool has_text(const struct spb_value *v)
-{
-    return v->cls == SPB_V_TEXT || v->cls == SPB_V_BYTES || v->cls == SPB_V_JSON;
-}
-
-static bool cell_has_text(const struct spb_cell *c)
-{
-    return c->cls == SPB_V_TEXT || c->cls == SPB_V_BYTES || c->cls == SPB_V_JSON;
-}
-
 void spb_cell_clear(struct spb_node *n, struct spb_cell *c, uint8_t datatype)
 {
-    if (cell_has_text(c) && c->text) {
+    if (spb_class_has_text(c->cls) && c->text) {
         n->text_bytes -= c->text->cap;
         free(c->text);
     }
@@ -74,9 +60,9 @@ void spb_cell_clear(struct spb_node *n, struct spb_cell *c, uint8_t datatype)
 /* Room for `size` bytes in the cell's text, which it re-uses. */
 static enum err text_room(struct spb_node *n, struct spb_cell *c, size_t size)
 {
-    struct spb_text *t = cell_has_text(c) ? c->text : NULL;
+    struct spb_text *t = spb_class_has_text(c->cls) ? c->text : NULL;
     size_t before = t ? t->cap : 0, cap = size + size / 4 + 8;
-    if (!cell_has_text(c))
+    if (!spb_class_has_text(c->cls))
         spb_cell_clear(n, c, c->datatype);
     if (!size || size <= before)
         return ERR_OK;
@@ -93,7 +79,7 @@ static enum err text_room(struct spb_node *n, struct spb_cell *c, size_t size)
 
 enum err spb_cell_keep(struct spb_node *n, struct spb_cell *c, const struct spb_value *v)
 {
-    if (!has_text(v)) {
+    if (!spb_class_has_text(v->cls)) {
         spb_cell_clear(n, c, v->datatype);
         if (v->cls == SPB_V_BOOL)
             c->b = v->b;
@@ -116,7 +102,7 @@ enum err spb_cell_keep(struct spb_node *n, struct spb_cell *c, const struct spb_
 struct spb_value spb_cell_value(const struct spb_cell *c)
 {
     struct spb_value v = {.datatype = c->datatype, .cls = c->cls};
-    if (cell_has_text(c))
+    if (spb_class_has_text(c->cls))
         v.s = c->text ? str_make(c->text->p, c->text->n) : (struct str)STR("");
     else if (c->cls == SPB_V_BOOL)
         v.b = c->b;

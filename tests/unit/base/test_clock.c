@@ -76,6 +76,20 @@ static void monotonic_time_does_not_go_back(void **state)
     assert_string_equal(text, "1970-01-01T00:00:00.000Z");
 }
 
+static void a_stamp_far_ahead_or_before_2000_is_impossible(void **state)
+{
+    const int64_t now = 1769860800123, minute = 60000;
+    (void)state;
+    assert_true(clock_is_possible(now, now));
+    assert_true(clock_is_possible(now + 10 * minute, now));
+    assert_false(clock_is_possible(now + 10 * minute + 1, now));
+    assert_true(clock_is_possible(946684800000, now));
+    assert_false(clock_is_possible(946684799999, now));
+    assert_false(clock_is_possible(0, now));
+    assert_false(clock_is_possible(INT64_MIN, now));
+    assert_false(clock_is_possible(INT64_MAX, now));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -83,6 +97,7 @@ int main(void)
         cmocka_unit_test(offsets_fractions_and_bare_numbers_are_read),
         cmocka_unit_test(what_is_no_time_is_refused),
         cmocka_unit_test(monotonic_time_does_not_go_back),
+        cmocka_unit_test(a_stamp_far_ahead_or_before_2000_is_impossible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
