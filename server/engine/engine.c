@@ -36,8 +36,11 @@ static enum err make_shards(struct engine *e)
         return ERR_NOMEM;
     for (unsigned i = 0; i < e->n_shards; i++) {
         enum err err = shard_init(&e->shards[i], e, i);
-        if (err)
+        if (err) {
+            shard_fini(&e->shards[i]);
+            e->n_shards = i; /* the others were never made */
             return err;
+        }
     }
     return ERR_OK;
 }
@@ -146,13 +149,12 @@ static enum err ask_all(struct engine *e, enum ask_kind kind, struct live_outbox
     return ERR_OK;
 }
 
-/* The same, waiting for all; the first error counts. */
-static enum err ask_all_wait(struct engine *e, enum ask_kind kind, struct live_outbox *o,
-                             struct live_sub *sub, struct ask **asks, uint32_t wait_ms)
+/* Waits for all; the first error counts. */
+static enum err wait_all(struct ask **asks, unsigned n, uint32_t wait_ms)
 {
     uint64_t until = clock_mono_ms() + wait_ms;
-    enum err err = ask_all(e, kind, o, sub, asks);
-    for (unsigned i = 0; !err && i < e->n_shards; i++) {
+    enum err err = ERR_OK;
+    for (unsigned i = 0; !err && i < n; i++) {
         uint64_t now = clock_mono_ms();
         err = ask_wait(asks[i], now < until ? (uint32_t)(until - now) : 0);
     }
@@ -204,7 +206,6 @@ enum err engine_list(struct engine *e, const struct fleet_query *q, uint32_t wai
                      struct engine_rows *out)
 {
     struct ask **asks = calloc(e->n_shards, sizeof *asks);
-    uint64_t until = clock_mono_ms() + wait_ms;
     enum err err = asks ? ERR_OK : ERR_NOMEM;
     for (unsigned i = 0; !err && i < e->n_shards; i++) {
         asks[i] = ask_new(ASK_LIST, str_make(NULL, 0));
@@ -212,10 +213,8 @@ enum err engine_list(struct engine *e, const struct fleet_query *q, uint32_t wai
             asks[i]->query = fleet_query_copy(q);
         err = asks[i] && asks[i]->query ? ask_send(&e->shards[i], asks[i]) : ERR_NOMEM;
     }
-    for (unsigned i = 0; !err && i < e->n_shards; i++) {
-        uint64_t now = clock_mono_ms();
-        err = ask_wait(asks[i], now < until ? (uint32_t)(until - now) : 0);
-    }
+    if (!err)
+        err = wait_all(asks, e->n_shards, wait_ms);
     if (!err)
         err = join_rows(asks, e->n_shards, q, out);
     asks_free(asks, e->n_shards);
@@ -285,7 +284,9 @@ enum err engine_fleet(struct engine *e, uint32_t wait_ms, struct buf *json)
     if (!asks)
         return ERR_NOMEM;
     struct fleet_counts sum = {0};
-    enum err err = ask_all_wait(e, ASK_FLEET, NULL, NULL, asks, wait_ms);
+    enum err err = ask_all(e, ASK_FLEET, NULL, NULL, asks);
+    if (!err)
+        err = wait_all(asks, e->n_shards, wait_ms);
     for (unsigned i = 0; !err && i < e->n_shards; i++) {
         const struct fleet_counts *c = &asks[i]->counts;
         sum.devices += c->devices;
@@ -429,8 +430,9 @@ static enum err ask_everybody(struct engine *e, enum ask_kind kind, struct live_
     struct ask **asks = calloc(e->n_shards, sizeof *asks);
     if (!asks)
         return ERR_NOMEM;
-    enum err err =
-        wait_ms ? ask_all_wait(e, kind, o, s, asks, wait_ms) : ask_all(e, kind, o, s, asks);
+    enum err err = ask_all(e, kind, o, s, asks);
+    if (!err && wait_ms)
+        err = wait_all(asks, e->n_shards, wait_ms);
     asks_free(asks, e->n_shards);
     return err;
 }

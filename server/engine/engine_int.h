@@ -5,11 +5,11 @@
  * reads them; other threads send a struct letter and, if they want an answer, wait on its ask.
  *
  * Invariants
- *  - a device is in shard->by_endpoint for its whole life; in by_node only while it has a node
- * whose id is not the endpoint (two nodes of one name in two groups);
+ *  - a device is in shard->by_endpoint for its whole life; in by_node only while it has a node of
+ *    another id than the endpoint (two nodes of one name in two groups);
  *  - device->deadline is in the shard's heap exactly while something of it is due;
- *  - a device whose values changed says so (live_values, latest_dirty); which ones, their marks
- * say; marks may outlive what they were set for while nobody follows the device;
+ *  - a device whose values changed says so (live_values, latest_dirty); their marks say which, and
+ *    may outlive what they were set for while nobody follows the device;
  *  - ids of devices and series are handed out by the engine only, above all ids ever stored. */
 #ifndef BRAID_ENGINE_ENGINE_INT_H
 #define BRAID_ENGINE_ENGINE_INT_H
@@ -39,7 +39,8 @@
 #define SURVEY_MS      5000  /* rates, ages of idle devices, last_seen to SQL */
 #define LATEST_MS      10000 /* latest values to SQL */
 #define PAYLOAD_MAX    ((size_t)1 << 20)
-#define NAME_MAX_BYTES 128 /* of an endpoint or edge node id we accept */
+#define NAME_MAX_BYTES 128  /* of an endpoint or edge node id we accept */
+#define REBIRTHS_PER_S 1000 /* that a shard asks for */
 
 /* ---- letters: what arrives in a shard's mailbox ---- */
 
@@ -350,7 +351,7 @@ bool flow_may_ask(void *device);  /* asked by a node that wants a rebirth */
  * need not any more. */
 bool flow_park(struct shard *s, struct letter *l);
 struct letter *flow_unpark(struct shard *s, bool end);
-void flow_refuse(struct device *d, int64_t samples);
+void flow_refuse_sample(struct device *d);
 /* flow_settle_refused says so and asks for a rebirth, once there is room again. */
 void flow_settle_refused(struct device *d);
 extern const char *const flow_sys_filters[]; /* NULL at the end */
@@ -451,14 +452,16 @@ void points_store_latest(struct device *d);
 void points_take_samples(struct device *d, const struct spb_sample *v, size_t n);
 void points_stale(struct device *d, struct str subdevice);
 void points_restored(struct device *d); /* all of them are back: fault words from them */
-void points_free(struct device *d);
 /* Fault words changed: fault_lwm2m or fault_metric. */
 void points_fault(struct device *d);
+/* Tells once when a device's clock begins or ceases to be impossible. */
+void points_check_clock(struct device *d, bool possible);
 
 /* resources.c: LwM2M's */
 void resources_take(struct device *d, const struct lw_entries *values, enum lw_source source);
 MUST_CHECK enum err resource_restore(struct device *d, const struct load_series *s);
 void resources_collect_errors(struct device *d);
+void resources_free(struct device *d);
 struct lw_path resource_path(const struct resource *r);
 void resource_value_json(const struct resource *r, struct json_out *j);
 
@@ -476,9 +479,7 @@ void series_news_begin(struct series_news *n, struct device *d);
 void series_news_add(struct series_news *n, uint32_t series, const struct point *p);
 void series_news_end(struct series_news *n);
 /* The batch that samples go into just now; NULL (counted) without memory. */
-struct batch *points_batch(struct shard *s);
-/* Tells once when a device's clock begins or ceases to be impossible. */
-void points_check_clock(struct device *d, bool possible);
+struct batch *samples_batch(struct shard *s);
 
 /* lw_strand.c, sp_strand.c: the sinks of the protocol rooms */
 void lw_strand_message(struct shard *s, const struct letter_mqtt *m);

@@ -6,10 +6,12 @@
  *   holding    the shards park Sparkplug messages instead of handling them, and the Sparkplug
  *              session reads no more from its socket; the broker keeps what follows in its memory.
  *              LwM2M, REST and live views go on.
- *   shedding   the broker's heap has grown beyond mqtt.backlog_mb: before the broker reaches its
- * own memory limit (Mosquitto then disconnects whoever publishes), messages are read and handled
- * again, but samples that do not fit are refused, counted per device. recovered  below low water
- * all is read and stored; a node that lost samples is asked for one rebirth.
+ *   shedding   the broker's heap has grown beyond mqtt.backlog_mb: before the broker reaches
+ *              its own memory limit (Mosquitto then disconnects whoever publishes), messages
+ *              are read and handled again, but samples that do not fit are refused, counted
+ *              per device
+ *   recovered  below low water all is read and stored; a node that lost samples is asked for
+ *              one rebirth
  *
  * Whoever holds asks for no rebirth and lets no gap of a sequence expire: what is missing may wait
  * in the socket.  The broker's heap is told in $SYS topics, which both sessions subscribe to,
@@ -19,8 +21,6 @@
 #include "base/log.h"
 
 #include <inttypes.h>
-
-#define REBIRTHS_PER_S 1000 /* of a shard */
 
 bool flow_holds(const struct engine *e)
 {
@@ -172,25 +172,23 @@ struct letter *flow_unpark(struct shard *s, bool end)
 
 /* ---- samples that are stored nowhere ---- */
 
-void flow_refuse(struct device *d, int64_t samples)
+void flow_refuse_sample(struct device *d)
 {
     struct metrics *m = d->shard->engine->metrics;
-    metric_add(m, M_SAMPLES_REFUSED, samples);
-    metric_add(m, M_DROP_SPOOL, samples);
-    d->samples_refused += (uint64_t)samples;
-    d->shard->refused_now += (uint64_t)samples;
+    metric_add(m, M_SAMPLES_REFUSED, 1);
+    metric_add(m, M_DROP_SPOOL, 1);
+    d->samples_refused++;
+    d->shard->refused_now++;
 }
 
 void flow_settle_refused(struct device *d)
 {
-    uint64_t n = d->samples_refused - d->samples_refused_told;
+    uint32_t n = d->samples_refused - d->samples_refused_told;
     if (!n || writer_is_pressed(d->shard->engine->writer))
         return;
     d->samples_refused_told = d->samples_refused;
     timeline_addf(d, TL_LOSS,
-                  "%" PRIu64 " samples are lost: neither the database nor the disk took "
-                  "them",
-                  n);
+                  "%" PRIu32 " samples are lost: neither the database nor the disk took them", n);
     if (d->sp) {
         enum err err = spb_node_rebirth(d->sp, SPB_CAUSE_NOT_STORED, d->shard->now);
         (void)err; /* too soon: planned */

@@ -57,7 +57,7 @@ static enum err ack_when_stored(struct device *dev, const struct lw_downlink *ac
     refusal.error = str_of("the values could not be stored");
     buf_init(&topic2, 1024);
     buf_init(&payload2, 4096);
-    struct batch *b = points_batch(dev->shard);
+    struct batch *b = samples_batch(dev->shard);
     struct publisher_job *job = NULL;
     enum err err = b ? encode((enum lw_dialect)dev->asking, str_of(dev->prefix),
                               str_of(dev->endpoint), &refusal, &topic2, &payload2)

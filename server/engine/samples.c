@@ -1,6 +1,8 @@
 /* samples.c - samples on their way to the writer, and what the writer must know of their series. */
 #include "engine/engine_int.h"
 
+#include "store/rollup.h"
+
 #include <stdio.h>
 
 #define TEXT_SAMPLE_MAX 65536
@@ -8,7 +10,7 @@
 
 /* ---- samples ---- */
 
-struct batch *points_batch(struct shard *s)
+struct batch *samples_batch(struct shard *s)
 {
     if (!s->batch) {
         s->batch = batch_new();
@@ -27,14 +29,14 @@ static void store_number(struct device *d, uint32_t series, uint8_t quality, int
     struct shard *s = d->shard;
     struct sample sample = {series, quality, at_ms * 1000, v};
     for (int attempt = 0; attempt < 2; attempt++) {
-        struct batch *b = points_batch(s);
+        struct batch *b = samples_batch(s);
         if (!b)
             return;
         if (batch_add(b, sample))
             return;
         shard_flush_samples(s);
     }
-    flow_refuse(d, 1);
+    flow_refuse_sample(d);
 }
 
 static void store_text(struct device *d, uint32_t series, uint8_t quality, int64_t at_ms, char kind,
@@ -46,7 +48,7 @@ static void store_text(struct device *d, uint32_t series, uint8_t quality, int64
         return;
     }
     for (int attempt = 0; attempt < 2; attempt++) {
-        struct batch *b = points_batch(s);
+        struct batch *b = samples_batch(s);
         if (!b)
             return;
         enum err e = batch_add_text(b, series, quality, at_ms * 1000, kind, v);
@@ -54,15 +56,13 @@ static void store_text(struct device *d, uint32_t series, uint8_t quality, int64
             return;
         shard_flush_samples(s);
     }
-    flow_refuse(d, 1);
+    flow_refuse_sample(d);
 }
-
-#define HISTORICAL 16
 
 void store_sparkplug(struct device *d, uint32_t series, const struct spb_sample *v)
 {
     double number;
-    uint8_t quality = (uint8_t)(v->quality + (v->historical ? HISTORICAL : 0));
+    uint8_t quality = (uint8_t)(v->quality + (v->historical ? QUALITY_HISTORICAL : 0));
     if (spb_value_double(&v->value, &number))
         store_number(d, series, quality, v->time_ms, number);
     else if (v->value.cls == SPB_V_TEXT)

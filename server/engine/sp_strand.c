@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define REBIRTHS_PER_S 1000 /* of a shard, after our own reconnect */
-
 static void sink_publish(void *ctx, struct str topic, struct str payload)
 {
     struct device *d = ctx;

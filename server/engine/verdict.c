@@ -26,18 +26,25 @@ static uint64_t after(uint64_t mono_ms, uint64_t earlier)
 }
 
 /* Evidence is ordered by its monotonic stamps, and a backlog is handled many messages to the
- * millisecond: what comes after a death, or after our own blindness, gets a later stamp than it. */
+ * millisecond: what comes after a death, or after our own blindness, gets a later stamp than it,
+ * and these get a later one than what was heard. */
 static uint64_t stamp_of_life(const struct device *d)
 {
     const struct braid_evidence *e = &d->evidence;
     return after(after(d->shard->now.mono_ms, e->died_mono_ms), e->blind_mono_ms);
 }
 
+static uint64_t stamp_of_silence(const struct device *d)
+{
+    const struct braid_evidence *e = &d->evidence;
+    return after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
+}
+
 void device_died(struct device *d, const char *kind)
 {
     struct braid_evidence *e = &d->evidence;
     e->died_at_ms = d->shard->now.utc_ms;
-    e->died_mono_ms = after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
+    e->died_mono_ms = stamp_of_silence(d);
     e->died_kind = kind;
     e->died_orderly = false;
 }
@@ -46,7 +53,7 @@ void device_blind(struct device *d, const char *kind)
 {
     struct braid_evidence *e = &d->evidence;
     e->blind_at_ms = d->shard->now.utc_ms;
-    e->blind_mono_ms = after(after(d->shard->now.mono_ms, e->lw_mono_ms), e->sp_mono_ms);
+    e->blind_mono_ms = stamp_of_silence(d);
     e->blind_kind = kind;
     d->judge = true;
 }
