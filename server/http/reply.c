@@ -221,8 +221,8 @@ static void write_head(struct request *r, struct buf *b)
 
 /* ---- streams ---- */
 
-#define PIECE_BYTES                                                                                \
-    ((size_t)64 << 10) /* what a client has to take within the server's time limit */
+/* What a client has to take within the server's time limit. */
+#define PIECE_BYTES ((size_t)64 << 10)
 
 void reply_stream_open(struct request *r, const char *type, const char *disposition)
 {

@@ -375,10 +375,8 @@ static void write_pile(struct json_out *j, const char *key, const struct live_pi
 static void open_op(struct json_out *j, const char *op, const char *id)
 {
     json_open(j, '{');
-    json_key(j, "op");
-    json_text(j, op);
-    json_key(j, "id");
-    json_text(j, id);
+    json_put_text(j, "op", op);
+    json_put_text(j, "id", id);
 }
 
 static void write_taken(struct json_out *j, const struct taken *t)
@@ -389,18 +387,15 @@ static void write_taken(struct json_out *j, const struct taken *t)
     }
     if (has_snapshot(t)) {
         open_op(j, "snapshot", t->sub->id);
-        json_key(j, "ver");
-        json_u64(j, t->ver + 1);
+        json_put_u64(j, "ver", t->ver + 1);
         write_pile(j, "devices", &t->snapshot);
-        json_key(j, "done");
-        json_bool(j, t->done);
+        json_put_bool(j, "done", t->done);
         json_close(j);
     }
     if (!has_delta(t))
         return;
     open_op(j, "delta", t->sub->id);
-    json_key(j, "ver");
-    json_u64(j, t->ver + has_snapshot(t) + 1);
+    json_put_u64(j, "ver", t->ver + has_snapshot(t) + 1);
     for (size_t i = 0; i < LIVE_PARTS; i++)
         if (t->parts[i].bytes)
             write_pile(j, part_keys[i], &t->parts[i]);
@@ -415,10 +410,8 @@ static void write_frame(struct buf *frame, const struct error_note *errors, size
     json_open(&j, '[');
     for (size_t i = 0; i < n_errors; i++) {
         open_op(&j, "error", errors[i].id);
-        json_key(&j, "code");
-        json_text(&j, errors[i].code);
-        json_key(&j, "detail");
-        json_text(&j, errors[i].detail);
+        json_put_text(&j, "code", errors[i].code);
+        json_put_text(&j, "detail", errors[i].detail);
         json_close(&j);
     }
     for (size_t i = 0; i < n_taken; i++)

@@ -143,10 +143,8 @@ static void open_object(struct json_out *j, struct buf *out, const struct column
     char time[CLOCK_TEXT + 3];
     json_out_init(j, out);
     json_open(j, '{');
-    json_key(j, "time");
-    json_str(j, time_text(at_us, time));
-    json_key(j, "series");
-    json_str(j, c->key);
+    json_put_str(j, "time", time_text(at_us, time));
+    json_put_str(j, "series", c->key);
 }
 
 static void put_json_sample(struct column *c, int64_t at, struct buf *out)
@@ -157,8 +155,7 @@ static void put_json_sample(struct column *c, int64_t at, struct buf *out)
         return;
     open_object(&j, out, c, at);
     if (c->next < c->points.n && c->points.v[c->next].ts_us == at) {
-        json_key(&j, "value");
-        json_double(&j, c->points.v[c->next].value);
+        json_put_double(&j, "value", c->points.v[c->next].value);
         quality = c->points.v[c->next++].quality;
     } else {
         struct str kind = pg_text(c->texts, c->next_text, 3);
@@ -171,8 +168,7 @@ static void put_json_sample(struct column *c, int64_t at, struct buf *out)
             json_str(&j, pg_text(c->texts, c->next_text, 1));
         quality = pg_i64(c->texts, c->next_text++, 2);
     }
-    json_key(&j, "quality");
-    json_i64(&j, quality);
+    json_put_i64(&j, "quality", quality);
     json_close(&j);
     buf_putc(out, '\n');
 }
@@ -219,11 +215,9 @@ static void put_bucket(const struct export *x, const struct column *c, size_t i,
     } else if (e->n) {
         open_object(&j, out, c, at);
         for (size_t k = 0; k < 4; k++) {
-            json_key(&j, names[k]);
-            json_double(&j, sound ? v[k] : NAN);
+            json_put_double(&j, names[k], sound ? v[k] : NAN);
         }
-        json_key(&j, "n");
-        json_i64(&j, e->n);
+        json_put_i64(&j, "n", e->n);
         json_close(&j);
         buf_putc(out, '\n');
     }
@@ -343,7 +337,7 @@ static enum err read_buckets(struct export *x, struct pg *db, int64_t to_ms)
 
 static enum err next_buckets(struct export *x, struct pg *db, struct buf *out, int64_t *to_ms)
 {
-    *to_ms = (history_floor(x->at_ms, x->bucket_ms)) + WINDOW_BUCKETS * x->bucket_ms;
+    *to_ms = history_floor(x->at_ms, x->bucket_ms) + WINDOW_BUCKETS * x->bucket_ms;
     if (*to_ms > x->q.to_ms)
         *to_ms = x->q.to_ms;
     enum err e = read_buckets(x, db, *to_ms);

@@ -81,8 +81,7 @@ static void put_group(struct json_out *j, const struct pg_result *r, size_t i)
 {
     json_open(j, '{');
     q_put_text(j, "name", r, i, 0);
-    json_key(j, "devices");
-    json_i64(j, pg_i64(r, i, 1));
+    json_put_i64(j, "devices", pg_i64(r, i, 1));
     q_put_time(j, "created_at", r, i, 2);
     json_close(j);
 }

@@ -1,11 +1,11 @@
 /* merge_plan.c - see merge_plan.h. */
 #include "store/merge_plan.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/grow.h"
+#include "store/history_grid.h"
+#include "store/q_page.h"
 
 #define SETTLE_US   INT64_C(120000000) /* after the end of a span */
 #define PATIENCE_US INT64_C(900000000) /* with what was opened before it and is not packed */
@@ -36,12 +36,6 @@ void merge_plan_drop(struct merge_plan *p)
     p->all = true;
 }
 
-static int64_t floor_to(int64_t us, int64_t unit)
-{
-    int64_t rest = us % unit;
-    return us - rest - (rest < 0 ? unit : 0);
-}
-
 enum err merge_horizon(struct pg *db, int64_t now_us, int64_t *horizon_us)
 {
     struct pg_result *r = NULL;
@@ -53,7 +47,7 @@ enum err merge_horizon(struct pg *db, int64_t now_us, int64_t *horizon_us)
         return e;
     int64_t opened_us = pg_rows(r) && !pg_null(r, 0, 0) ? pg_i64(r, 0, 0) : INT64_MAX;
     pg_result_free(r);
-    int64_t h = floor_to(now_us - SETTLE_US, HOUR_US);
+    int64_t h = history_floor(now_us - SETTLE_US, HOUR_US);
     if (opened_us < h && now_us < h + PATIENCE_US)
         h -= HOUR_US;
     *horizon_us = h;
@@ -90,12 +84,6 @@ static bool has_day(const struct merge_plan *p, int64_t day_us)
     return false;
 }
 
-static struct str number(char out[24], int64_t v)
-{
-    snprintf(out, 24, "%" PRId64, v);
-    return str_of(out);
-}
-
 /* What was touched is taken from the table before it is done; who fails takes all.  A row that
  * packing holds comes with the next look. */
 #define TAKE_HOURS                                                                                 \
@@ -111,15 +99,15 @@ enum err merge_plan_look(struct merge_plan *p, struct pg *db, int64_t horizon_us
 {
     char texts[3][24];
     struct pg_result *r = NULL;
-    int64_t today_us = floor_to(horizon_us, DAY_US);
-    const struct str params[] = {number(texts[0], horizon_us), str_of(p->all ? "t" : "f"),
-                                 number(texts[1], p->day_done_us), number(texts[2], today_us)};
+    int64_t today_us = history_floor(horizon_us, DAY_US);
+    const struct str params[] = {q_number(texts[0], horizon_us), str_of(p->all ? "t" : "f"),
+                                 q_number(texts[1], p->day_done_us), q_number(texts[2], today_us)};
     clear(p);
     enum err e = pg_prepared(db, "merge_hours", TAKE_HOURS, params, 4, &r);
     if (e)
         return e;
     for (size_t i = 0; !e && i < pg_rows(r); i++) {
-        int64_t hour_us = pg_i64(r, i, 0) * HOUR_US, day_us = floor_to(hour_us, DAY_US);
+        int64_t hour_us = pg_i64(r, i, 0) * HOUR_US, day_us = history_floor(hour_us, DAY_US);
         if (pg_bool(r, i, 1))
             e = add_span(p, SPAN_HOUR, hour_us);
         if (!e && day_us < today_us && !has_day(p, day_us))
@@ -193,8 +181,8 @@ static enum err read_items(struct merge_plan *p, struct pg *db, int64_t horizon_
     struct pg_result *r = NULL;
     bool hour = p->span.kind == SPAN_HOUR;
     int64_t from = p->span.start_us, till = from + (hour ? HOUR_US : DAY_US);
-    bool over = floor_to(from, DAY_US) + DAY_US <= horizon_us;
-    const struct str params[] = {number(texts[0], from), number(texts[1], till),
+    bool over = history_floor(from, DAY_US) + DAY_US <= horizon_us;
+    const struct str params[] = {q_number(texts[0], from), q_number(texts[1], till),
                                  str_of(over ? "t" : "f")};
     enum err e =
         hour ? pg_exec(db, HOUR_ITEMS, params, 3, &r) : pg_exec(db, DAY_ITEMS, params, 2, &r);
@@ -221,7 +209,7 @@ static enum err note_done(struct merge_plan *p, struct pg *db)
         "interval '24 hours' AND NOT h.touched AND NOT EXISTS (SELECT FROM piece p "
         "WHERE p.start >= h.start AND p.start < h.start + interval '1 hour') "
         "FOR UPDATE SKIP LOCKED)",
-        (struct str[]){number(text, p->span.start_us)}, 1, NULL);
+        (struct str[]){q_number(text, p->span.start_us)}, 1, NULL);
 }
 
 enum err merge_plan_next(struct merge_plan *p, struct pg *db, int64_t horizon_us, bool *found)

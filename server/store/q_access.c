@@ -213,8 +213,7 @@ enum err q_tokens(struct pg *db, struct json_out *j)
     q_list_open(j);
     for (size_t i = 0; i < pg_rows(r); i++) {
         json_open(j, '{');
-        json_key(j, "id");
-        json_i64(j, pg_i64(r, i, 0));
+        json_put_i64(j, "id", pg_i64(r, i, 0));
         q_put_text(j, "name", r, i, 1);
         q_put_text(j, "role", r, i, 2);
         q_put_text(j, "by", r, i, 3);

@@ -20,8 +20,7 @@ static struct str time_or_null(char out[24], int64_t ms)
 static void put_entry(struct json_out *j, const struct pg_result *r, size_t i)
 {
     json_open(j, '{');
-    json_key(j, "id");
-    json_i64(j, pg_i64(r, i, A_ID));
+    json_put_i64(j, "id", pg_i64(r, i, A_ID));
     q_put_time(j, "at", r, i, A_AT);
     q_put_text(j, "who", r, i, A_WHO);
     q_put_text(j, "from", r, i, A_REMOTE);

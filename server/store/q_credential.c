@@ -117,8 +117,7 @@ static void put_certificate(struct json_out *j, const struct pg_result *r, size_
     q_put_text(j, "issued_by", r, i, 5);
     q_put_time(j, "revoked_at", r, i, 6);
     q_put_text(j, "revoked_why", r, i, 7);
-    json_key(j, "days_left");
-    json_i64(j, left_s > 0 ? left_s / 86400 : 0);
+    json_put_i64(j, "days_left", left_s > 0 ? left_s / 86400 : 0);
     json_key(j, "warning");
     snprintf(words, sizeof words, "Ends in %lld day%s: renew it", (long long)(left_s / 86400),
              left_s / 86400 == 1 ? "" : "s");
@@ -161,8 +160,7 @@ enum err q_credentials(struct pg *db, struct str endpoint, struct json_out *j)
     if (e)
         return e;
     json_open(j, '{');
-    json_key(j, "endpoint");
-    json_str(j, endpoint);
+    json_put_str(j, "endpoint", endpoint);
     q_put_text(j, "state", r, 0, 0);
     q_put_text(j, "why", r, 0, 1);
     q_put_time(j, "changed_at", r, 0, 2);
@@ -203,8 +201,7 @@ enum err q_credentials_ending(struct pg *db, int64_t days, struct json_out *j)
     for (size_t i = 0; i < pg_rows(r); i++)
         put_certificate(j, r, i);
     json_close(j);
-    json_key(j, "next");
-    json_null(j);
+    json_put_null(j, "next");
     json_close(j);
     pg_result_free(r);
     return ERR_OK;
@@ -231,13 +228,11 @@ enum err q_unknown(struct pg *db, struct str state, int64_t limit, struct json_o
         q_put_text(j, "why", r, i, 2);
         q_put_time(j, "first_seen", r, i, 3);
         q_put_time(j, "last_seen", r, i, 4);
-        json_key(j, "messages");
-        json_i64(j, pg_i64(r, i, 5));
+        json_put_i64(j, "messages", pg_i64(r, i, 5));
         json_close(j);
     }
     json_close(j);
-    json_key(j, "next");
-    json_null(j);
+    json_put_null(j, "next");
     json_close(j);
     pg_result_free(r);
     return ERR_OK;

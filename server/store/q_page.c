@@ -42,8 +42,7 @@ void q_list_open(struct json_out *j)
 void q_list_close(struct json_out *j)
 {
     json_close(j);
-    json_key(j, "next");
-    json_null(j);
+    json_put_null(j, "next");
     json_close(j);
 }
 
@@ -91,8 +90,7 @@ void q_put_text(struct json_out *j, const char *key, const struct pg_result *r, 
 
 void q_put_time(struct json_out *j, const char *key, const struct pg_result *r, size_t row, int col)
 {
-    json_key(j, key);
-    json_time(j, pg_i64(r, row, col));
+    json_put_time(j, key, pg_i64(r, row, col));
 }
 
 void q_put_json(struct json_out *j, const char *key, const struct pg_result *r, size_t row, int col)

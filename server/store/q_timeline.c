@@ -92,8 +92,7 @@ enum err q_series(struct pg *db, struct str endpoint, struct json_out *j)
         q_put_text(j, "source", r, i, 1);
         q_put_text(j, "datatype", r, i, 2);
         q_put_text(j, "unit", r, i, 3);
-        json_key(j, "numeric");
-        json_bool(j, is_numeric(pg_text(r, i, 2)));
+        json_put_bool(j, "numeric", is_numeric(pg_text(r, i, 2)));
         q_put_time(j, "last_at", r, i, 4);
         json_close(j);
     }

@@ -150,12 +150,6 @@ void storage_evidence(const struct storage_figures *f, struct buf *out)
 
 /* ---- the report ---- */
 
-static void put_count(struct json_out *j, const char *key, int64_t v)
-{
-    json_key(j, key);
-    json_i64(j, v);
-}
-
 static void put_known(struct json_out *j, const char *key, int64_t v, bool known)
 {
     json_key(j, key);
@@ -171,8 +165,7 @@ static void put_words(struct json_out *j, const char *key, const struct storage_
     struct buf b;
     buf_init(&b, 1024);
     words(f, &b);
-    json_key(j, key);
-    json_str(j, buf_view(&b));
+    json_put_str(j, key, buf_view(&b));
     buf_fini(&b);
 }
 
@@ -181,20 +174,16 @@ static void put_forecast(struct json_out *j, const struct storage_figures *f, in
     bool full = f->known && f->limit && f->full_days >= 0;
     json_key(j, "forecast");
     json_open(j, '{');
-    json_key(j, "level");
-    json_text(j, storage_level(f));
+    json_put_text(j, "level", storage_level(f));
     put_words(j, "sentence", f, storage_sentence);
     put_words(j, "evidence", f, storage_evidence);
-    json_key(j, "at");
-    json_time(j, now_ms);
+    json_put_time(j, "at", now_ms);
     put_known(j, "days", f->full_days, full);
-    json_key(j, "full_at");
-    json_time(j, full ? now_ms + f->full_days * 86400000 : 0);
+    json_put_time(j, "full_at", full ? now_ms + f->full_days * 86400000 : 0);
     put_known(j, "steady_bytes", (int64_t)f->steady, f->known);
     put_known(j, "added_per_day", (int64_t)f->rate, f->known);
     put_known(j, "grew_per_day", (int64_t)f->grew, f->known);
-    json_key(j, "measured_days");
-    json_double(j, floor(f->grew_days * 100) / 100);
+    json_put_double(j, "measured_days", floor(f->grew_days * 100) / 100);
     json_close(j);
 }
 
@@ -251,8 +240,8 @@ static void put_class(struct json_out *j, const struct pg_result *r, size_t i)
     json_open(j, '{');
     q_put_text(j, "name", r, i, C_NAME);
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
-        put_count(j, numbers[k].key, pg_i64(r, i, numbers[k].col));
-    put_count(j, "bytes", bytes);
+        json_put_i64(j, numbers[k].key, pg_i64(r, i, numbers[k].col));
+    json_put_i64(j, "bytes", bytes);
     put_per_sample(j, bytes, pg_i64(r, i, C_SAMPLES));
     q_put_time(j, "oldest", r, i, C_OLD);
     json_close(j);
@@ -282,9 +271,8 @@ static void put_kinds(struct json_out *j, const struct storage_figures *f)
     json_open(j, '[');
     for (size_t k = 0; k < STORAGE_KINDS; k++) {
         json_open(j, '{');
-        json_key(j, "kind");
-        json_text(j, kind_words[k]);
-        put_count(j, "bytes", f->bytes[k]);
+        json_put_text(j, "kind", kind_words[k]);
+        json_put_i64(j, "bytes", f->bytes[k]);
         json_close(j);
     }
     json_close(j);
@@ -304,7 +292,7 @@ static enum err put_days(struct pg *db, struct json_out *j)
         return e;
     q_put_time(j, "counted_at", r, 0, 0);
     q_put_json(j, "days", r, 0, 1);
-    put_count(j, "series_to_purge", pg_i64(r, 0, 2));
+    json_put_i64(j, "series_to_purge", pg_i64(r, 0, 2));
     pg_result_free(r);
     return ERR_OK;
 }
@@ -319,21 +307,19 @@ enum err storage_report(struct pg *db, int64_t now_ms, struct storage_limits lim
     if (e)
         return e;
     json_open(j, '{');
-    json_key(j, "at");
-    json_time(j, now_ms);
-    put_count(j, "bytes", f.total);
+    json_put_time(j, "at", now_ms);
+    json_put_i64(j, "bytes", f.total);
     put_known(j, "limit_bytes", f.limit, f.limit > 0);
     put_known(j, "free_bytes", limits.free_bytes, limits.free_bytes >= 0);
     put_kinds(j, &f);
     e = put_classes(db, q_number(now, now_ms), j, &samples);
     if (!e)
         e = put_days(db, j);
-    put_count(j, "samples", samples);
+    json_put_i64(j, "samples", samples);
     put_per_sample(
         j, f.bytes[STORAGE_chunk] + f.bytes[STORAGE_rollup_minute] + f.bytes[STORAGE_rollup_hour],
         samples);
-    json_key(j, "estimate");
-    json_bool(j, true);
+    json_put_bool(j, "estimate", true);
     put_forecast(j, &f, now_ms);
     json_close(j);
     return e;
@@ -345,12 +331,11 @@ enum err storage_report(struct pg *db, int64_t now_ms, struct storage_limits lim
 static void put_estimate(struct json_out *j, const struct pg_result *r, size_t i, int first)
 {
     int64_t bytes = pg_i64(r, i, first), samples = pg_i64(r, i, first + 1);
-    put_count(j, "bytes", bytes);
-    put_count(j, "samples", samples);
+    json_put_i64(j, "bytes", bytes);
+    json_put_i64(j, "samples", samples);
     put_per_sample(j, bytes, samples);
     q_put_time(j, "counted_at", r, i, first + 2);
-    json_key(j, "estimate");
-    json_bool(j, true);
+    json_put_bool(j, "estimate", true);
 }
 
 static void put_device(struct json_out *j, const struct pg_result *r, size_t i)
@@ -405,10 +390,9 @@ static void put_one_series(struct json_out *j, const struct pg_result *r, size_t
     json_open(j, '{');
     q_put_text(j, "series", r, i, 2);
     q_put_text(j, "class", r, i, 3);
-    json_key(j, "fixed");
-    json_bool(j, pg_bool(r, i, 4));
-    put_count(j, "samples", pg_i64(r, i, 5));
-    put_count(j, "bytes", pg_i64(r, i, 6));
+    json_put_bool(j, "fixed", pg_bool(r, i, 4));
+    json_put_i64(j, "samples", pg_i64(r, i, 5));
+    json_put_i64(j, "bytes", pg_i64(r, i, 6));
     q_put_time(j, "oldest", r, i, 7);
     json_close(j);
 }
@@ -445,8 +429,7 @@ enum err storage_device(struct pg *db, int64_t now_ms, struct str endpoint, stru
         return ERR_NOTFOUND;
     }
     json_open(j, '{');
-    json_key(j, "endpoint");
-    json_str(j, endpoint);
+    json_put_str(j, "endpoint", endpoint);
     put_estimate(j, r, 0, 1);
     struct str device = q_number(id, pg_i64(r, 0, 0));
     pg_result_free(r);
