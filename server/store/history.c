@@ -17,13 +17,23 @@
 #include "store/pg_binary.h"
 
 #define MINUTE_US INT64_C(60000000)
+#define FIVE_US   (5 * MINUTE_US)
 #define HOUR_US   INT64_C(3600000000)
 #define DAY_US    (24 * HOUR_US)
 
 /* ---- the reader ---- */
 
-enum source { HOURS, MINUTES, MINUTES_LEFT, CHUNKS, CHUNKS_LEFT, CHUNKS_LEFT_BY_DAYS, SOURCES };
-#define ASKED 3 /* sources of one read */
+enum source {
+    HOURS,
+    FIVES,
+    MINUTES,
+    MINUTES_LEFT,
+    MINUTES_LEFT_BY_FIVES,
+    CHUNKS,
+    CHUNKS_LEFT,
+    CHUNKS_LEFT_BY_DAYS,
+    SOURCES
+};
 
 struct reader_state {
     struct pg *db;
@@ -181,6 +191,11 @@ static enum err add_hours(void *reader, const struct pg_result *row)
     return add_rollup(reader, ROLLUP_HOUR, row);
 }
 
+static enum err add_fives(void *reader, const struct pg_result *row)
+{
+    return add_rollup(reader, ROLLUP_FIVE, row);
+}
+
 static enum err add_minutes(void *reader, const struct pg_result *row)
 {
     return add_rollup(reader, ROLLUP_MINUTE, row);
@@ -206,8 +221,8 @@ static enum err add_minutes(void *reader, const struct pg_result *row)
 #define NO_HOUR                                                                                    \
     " AND (SELECT true FROM rollup_minute m WHERE m.series_id = $1::integer AND "                  \
     "m.start = date_bin('1 hour', x.start, 'epoch') LIMIT 1) IS NULL"
-#define ROLLUPS(table)                                                                             \
-    "SELECT " ROLLUP_COLUMNS " FROM " table                                                        \
+#define ROLLUPS(columns, table)                                                                    \
+    "SELECT " columns " FROM " table                                                               \
     " x WHERE series_id = $1::integer AND start >= " US(2) " AND start < " US(3)
 #define CHUNKS_OF "SELECT " PACKED_COLUMNS " FROM chunk x" IN_SPAN
 
@@ -216,11 +231,20 @@ static const struct {
     int64_t row_us; /* rows begin at multiples of it */
     pg_each *add;
 } sources[SOURCES] = {
-    [HOURS] = {"history_hours", ROLLUPS("rollup_hour") " ORDER BY start", DAY_US, add_hours},
-    [MINUTES] = {"history_minutes", ROLLUPS("rollup_minute") " ORDER BY start", HOUR_US,
-                 add_minutes},
-    [MINUTES_LEFT] = {"history_minutes_left", ROLLUPS("rollup_minute") NO_DAY " ORDER BY start",
-                      HOUR_US, add_minutes},
+    [HOURS] = {"history_hours", ROLLUPS(ROLLUP_COLUMNS, "rollup_hour") " ORDER BY start", DAY_US,
+               add_hours},
+    [FIVES] = {"history_fives",
+               ROLLUPS(ROLLUP_FIVE_COLUMNS, "rollup_minute") " AND n5 IS NOT NULL ORDER BY start",
+               HOUR_US, add_fives},
+    [MINUTES] = {"history_minutes", ROLLUPS(ROLLUP_COLUMNS, "rollup_minute") " ORDER BY start",
+                 HOUR_US, add_minutes},
+    [MINUTES_LEFT] = {"history_minutes_left",
+                      ROLLUPS(ROLLUP_COLUMNS, "rollup_minute") NO_DAY " ORDER BY start", HOUR_US,
+                      add_minutes},
+    [MINUTES_LEFT_BY_FIVES] = {"history_minutes_old",
+                               ROLLUPS(ROLLUP_COLUMNS,
+                                       "rollup_minute") " AND n5 IS NULL ORDER BY start",
+                               HOUR_US, add_minutes},
     [CHUNKS] = {"history_chunks", CHUNKS_OF " ORDER BY start", HOUR_US, add_chunk},
     [CHUNKS_LEFT] = {"history_chunks_left", CHUNKS_OF NO_HOUR " ORDER BY start", HOUR_US,
                      add_chunk},
@@ -320,6 +344,30 @@ static enum err read_source(struct reader_state *r, enum source source)
                             numbers(&n, r->span.series, from, to, 0), 3, sources[source].add, r);
 }
 
+/* The order in which sources are asked, by the width of the buckets. */
+static const enum source orders[][5] = {
+    {CHUNKS, MINUTES, HOURS, SOURCES},      /* below a minute */
+    {MINUTES, CHUNKS_LEFT, HOURS, SOURCES}, /* below an hour */
+    {FIVES, MINUTES_LEFT_BY_FIVES, CHUNKS_LEFT, HOURS, SOURCES},
+    {HOURS, MINUTES_LEFT, CHUNKS_LEFT_BY_DAYS, SOURCES},
+};
+
+static const enum source *order_for(int64_t width_us)
+{
+    return orders[width_us < MINUTE_US      ? 0
+                  : width_us >= HOUR_US     ? 3
+                  : width_us % FIVE_US == 0 ? 2
+                                            : 1];
+}
+
+static enum err read_sources(struct reader_state *r, const enum source *order)
+{
+    enum err e = ERR_OK;
+    for (; !e && *order != SOURCES; order++)
+        e = read_source(r, *order);
+    return e;
+}
+
 /* ---- from beginning to end ---- */
 
 static enum err open_reader(struct pg *db, struct history_span span, struct reader_state *r)
@@ -367,23 +415,11 @@ static enum err fill_points(struct reader_state *r, struct history_points *out)
     return e;
 }
 
-/* The order in which sources are asked, by the width of the buckets. */
-static const enum source orders[][ASKED] = {
-    {CHUNKS, MINUTES, HOURS},      /* below a minute */
-    {MINUTES, CHUNKS_LEFT, HOURS}, /* below an hour */
-    {HOURS, MINUTES_LEFT, CHUNKS_LEFT_BY_DAYS},
-};
-
 static enum err fill_buckets(struct reader_state *r, struct history_buckets *out)
 {
     r->buckets = out;
-    const enum source *order = orders[out->width_us < MINUTE_US ? 0
-                                      : out->width_us < HOUR_US ? 1
-                                                                : 2];
     enum err e = read_live(r);
-    for (int i = 0; !e && i < ASKED; i++)
-        e = read_source(r, order[i]);
-    return e;
+    return e ? e : read_sources(r, order_for(out->width_us));
 }
 
 static struct history_span widen(struct history_span span, int64_t width_us)
@@ -414,8 +450,8 @@ static enum err read_few_points(struct pg *db, struct history_span span, uint32_
     if (!e)
         e = fill_points(&r, out);
     r.points = NULL;
-    for (int i = 1; !e && out->n <= limit && i < ASKED; i++)
-        e = read_source(&r, orders[0][i]);
+    if (!e && out->n <= limit)
+        e = read_sources(&r, orders[0] + 1);
     *buckets = r.summed || out->n > limit;
     close_reader(&r);
     return e;

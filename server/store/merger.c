@@ -31,8 +31,8 @@ enum target { TO_PIECE, TO_CHUNK, TO_MINUTE, TO_HOUR, TARGETS };
 static const char *const copy_sql[TARGETS] = {
     [TO_PIECE] = "COPY piece (" PACKED_COPY_COLUMNS ") FROM STDIN (FORMAT binary)",
     [TO_CHUNK] = "COPY chunk (" PACKED_COPY_COLUMNS ") FROM STDIN (FORMAT binary)",
-    [TO_MINUTE] = "COPY rollup_minute (" ROLLUP_COPY_COLUMNS ") FROM STDIN (FORMAT binary)",
-    [TO_HOUR] = "COPY rollup_hour (" ROLLUP_COPY_COLUMNS ") FROM STDIN (FORMAT binary)",
+    [TO_MINUTE] = "COPY rollup_minute (" ROLLUP_MINUTE_COPY_COLUMNS ") FROM STDIN (FORMAT binary)",
+    [TO_HOUR] = "COPY rollup_hour (" ROLLUP_HOUR_COPY_COLUMNS ") FROM STDIN (FORMAT binary)",
 };
 
 /* What a series' day is known to be beside the samples that were taken. */

@@ -12,6 +12,7 @@ static const struct {
     int16_t entries;
 } kinds[ROLLUP_KINDS] = {
     [ROLLUP_MINUTE] = {INT64_C(60000000), 60},
+    [ROLLUP_FIVE] = {INT64_C(300000000), 12},
     [ROLLUP_HOUR] = {INT64_C(3600000000), 24},
 };
 
@@ -171,7 +172,7 @@ struct columns {
     double v[5][ROLLUP_ENTRIES_MAX]; /* lo, hi, mean, first, last */
 };
 
-void rollup_put_row(struct buf *out, const struct rollup *r, uint32_t series, int16_t class_id)
+static void put_columns(struct buf *out, const struct rollup *r)
 {
     struct columns c;
     bool sound = true;
@@ -185,15 +186,36 @@ void rollup_put_row(struct buf *out, const struct rollup *r, uint32_t series, in
         for (size_t k = 0; k < 5; k++)
             c.v[k][i] = v[k];
     }
-    buf_u16be(out, ROLLUP_FIELDS + 2);
-    pg_put_time(out, r->start_us);
-    pg_put_i32(out, (int32_t)series);
-    pg_put_i16(out, class_id);
     pg_put_i16s(out, c.at, r->entries);
     pg_put_i32s(out, c.n, r->entries);
     for (size_t k = 0; k < 5; k++)
         pg_put_doubles(out, c.v[k], r->entries);
     pg_put_i32s(out, sound ? NULL : c.bad, r->entries);
+}
+
+static void put_fives(struct buf *out, const struct rollup *minutes)
+{
+    struct rollup fives = {.entries = 0};
+    for (size_t i = 0; i < minutes->entries; i++) {
+        int16_t at = minutes->entry[i].at / 5;
+        if (!fives.entries || fives.entry[fives.entries - 1].at != at)
+            fives.entry[fives.entries++] = empty_entry(at);
+        rollup_join(&fives.entry[fives.entries - 1], &minutes->entry[i]);
+    }
+    put_columns(out, &fives);
+}
+
+#define COLUMNS (ROLLUP_FIELDS - 1) /* beside `start` */
+void rollup_put_row(struct buf *out, const struct rollup *r, uint32_t series, int16_t class_id)
+{
+    bool minutes = r->kind == ROLLUP_MINUTE;
+    buf_u16be(out, ROLLUP_FIELDS + 2 + (minutes ? COLUMNS : 0));
+    pg_put_i32(out, (int32_t)series);
+    pg_put_i16(out, class_id);
+    pg_put_time(out, r->start_us);
+    put_columns(out, r);
+    if (minutes)
+        put_fives(out, r);
 }
 
 struct views {

@@ -174,9 +174,9 @@ static enum err store(struct loader *l)
 {
     enum err e = copy_in(l, "chunk", PACKED_COPY_COLUMNS, &l->chunks);
     if (!e)
-        e = copy_in(l, "rollup_minute", ROLLUP_COPY_COLUMNS, &l->minutes);
+        e = copy_in(l, "rollup_minute", ROLLUP_MINUTE_COPY_COLUMNS, &l->minutes);
     if (!e)
-        e = copy_in(l, "rollup_hour", ROLLUP_COPY_COLUMNS, &l->hours);
+        e = copy_in(l, "rollup_hour", ROLLUP_HOUR_COPY_COLUMNS, &l->hours);
     return e ? e : copy_in(l, "bench_plain", "series_id, ts, value", &l->plain);
 }
 

@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         again(&a, &out);
     if (!rollup_read(&a, ROLLUP_MINUTE, fields, &r))
         (void)rollup_fold(&r);
+    (void)!rollup_read(&a, ROLLUP_FIVE, fields, &r);
     (void)!rollup_read(&a, ROLLUP_HOUR, fields, &r);
     arena_fini(&a);
     return 0;

@@ -130,8 +130,10 @@ static void put_rollup(enum rollup_kind kind, uint32_t series, const struct poin
     buf_init(&rows, 1 << 20);
     assert_int_equal(rollup_make(kind, p, &r), ERR_OK);
     rollup_put_row(&rows, &r, series, 0);
-    copy_rows_in(kind == ROLLUP_MINUTE ? "rollup_minute" : "rollup_hour", ROLLUP_COPY_COLUMNS,
-                 &rows);
+    if (kind == ROLLUP_MINUTE)
+        copy_rows_in("rollup_minute", ROLLUP_MINUTE_COPY_COLUMNS, &rows);
+    else
+        copy_rows_in("rollup_hour", ROLLUP_HOUR_COPY_COLUMNS, &rows);
 }
 
 static struct points part_of(const struct points *p, int64_t from_us, int64_t to_us)
@@ -491,6 +493,39 @@ static int64_t prepared(const char *name)
     return n;
 }
 
+/* Buckets of fives are read by fives where there are some: a connection of its own tells. */
+static void rows_without_fives_are_read_by_minutes(void **state)
+{
+    static const int64_t widths[] = {5 * MINUTE, 25 * MINUTE, 30 * MINUTE};
+    (void)state;
+    struct pg *before = db;
+    const struct points all = points_of(T0 + 7 * MINUTE, 19000000, 9000); /* 47 h */
+    const struct points merged = part_of(&all, 0, T0 + 44 * HOUR),
+                        late = part_of(&all, T0 + 44 * HOUR, T0 + 3 * DAY);
+    put_chunks(1, &merged);
+    put_packed("piece", 1, &late);
+    assert_int_equal(pg_connect(server.app, "test", &db), ERR_OK);
+    for (int old = 0; old < 3; old++) {
+        for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+            assert_buckets(&all, T0, T0 + 2 * DAY, widths[i]);
+            assert_buckets(&all, T0 + 5 * HOUR + 17 * MINUTE, T0 + 33 * HOUR + 1, widths[i]);
+            assert_same_in_sql(T0, T0 + 2 * DAY, widths[i]);
+            assert_same_in_sql(T0 + 5 * HOUR + 17 * MINUTE, T0 + 33 * HOUR, widths[i]);
+        }
+        assert_int_equal(prepared("history_fives"), 1);
+        sql(old ? "UPDATE rollup_minute SET at5 = NULL, n5 = NULL"
+                : "UPDATE rollup_minute SET at5 = NULL, n5 = NULL, lo5 = NULL, hi5 = NULL, mean5 = "
+                  "NULL, first5 = NULL, last5 = NULL WHERE start < timestamptz '2026-01-01 "
+                  "20:00Z'");
+    }
+    assert_int_equal(prepared("history_minutes"), 0);
+    assert_buckets(&all, T0, T0 + 2 * DAY, 7 * MINUTE);
+    assert_same_in_sql(T0, T0 + 2 * DAY, 7 * MINUTE);
+    assert_int_equal(prepared("history_minutes"), 1);
+    pg_close(db);
+    db = before;
+}
+
 /* With a connection of its own: which statements it has run tells what was read. */
 static void many_unmerged_samples_are_not_read_one_by_one(void **state)
 {
@@ -803,7 +838,13 @@ static void a_dashboard_that_asks_for_too_much_gets_wider_buckets(void **state)
 {
     (void)state;
     struct pg_result *r;
-    assert_chart_width("90 days", "1 second", "00:26:00"); /* 5,000 buckets */
+    assert_chart_width("90 days", "1 second", "00:30:00"); /* 5,000 buckets, of fives */
+    assert_chart_width("7 days", "1210 seconds", "00:25:00");
+    assert_chart_width("49 hours", "6 minutes", "00:10:00");
+    assert_chart_width("48 hours", "6 minutes", "00:06:00");
+    assert_chart_width("7 days", "5 minutes", "00:05:00");
+    assert_chart_width("7 days", "3 minutes", "00:03:00");
+    assert_chart_width("7 days", "56 minutes", "01:00:00");
     assert_chart_width("90 days", "20 minutes", "00:40:00");
     assert_chart_width("3 years", "5 minutes", "06:00:00");
     assert_chart_width("1 hour", "1 second", "00:00:01");
@@ -856,6 +897,7 @@ int main(void)
         TEST(packed_landing_tables_are_skipped),
         TEST(what_retention_left_is_found),
         TEST(few_samples_come_as_they_are),
+        TEST(rows_without_fives_are_read_by_minutes),
         TEST(many_unmerged_samples_are_not_read_one_by_one),
         TEST(a_backlog_of_many_pieces_is_never_held_at_once),
         TEST(landed_samples_are_told_one_by_one_up_to_the_limit),

@@ -154,6 +154,14 @@ static void rollups_are_true(void)
             "WHERE s.series_id = r.series_id AND s.ts >= r.start + m.at * interval '1 min' AND "
             "s.ts < r.start + (m.at + 1) * interval '1 min') AND m.lo < 'NaN'"),
         0);
+    assert_int_equal(
+        ask("SELECT count(*) FROM rollup_minute r, LATERAL (SELECT m.at / 5 AS at, sum(m.n) AS n, "
+            "coalesce(min(m.lo) FILTER (WHERE m.lo < 'NaN'), 'NaN') AS lo, "
+            "coalesce(max(m.hi) FILTER (WHERE m.hi < 'NaN'), 'NaN') AS hi "
+            "FROM unnest(r.at, r.n, r.lo, r.hi) m (at, n, lo, hi) GROUP BY 1) m "
+            "FULL JOIN LATERAL unnest(r.at5, r.n5, r.lo5, r.hi5) f (at, n, lo, hi) ON f.at = m.at "
+            "WHERE (f.n::bigint, f.lo, f.hi) IS DISTINCT FROM (m.n, m.lo, m.hi)"),
+        0);
     assert_int_equal(ask("SELECT count(*) FROM (SELECT FROM rollup_minute GROUP BY series_id, "
                          "start HAVING count(*) > 1) x"),
                      0);
