@@ -139,6 +139,8 @@ struct pg *request_db(struct request *r);
 void request_db_end(struct request *r);
 /* request_endpoint checks the {endpoint} of the path; false after answering 404. */
 bool request_endpoint(struct request *r);
+/* request_device ... and asks the shards whether they know it; false after answering. */
+bool request_device(struct request *r);
 /* request_if_match reads the one version If-Match names; .p NULL: any will do. */
 struct str request_if_match(const struct request *r);
 /* request_same_origin: the Origin header is absent or names the host that was asked for. */

@@ -4,6 +4,7 @@
  * a row of `if (!request_x(r, ...)) return;`. */
 #include "http/http_int.h"
 #include "base/clock.h"
+#include "store/history.h"
 
 #include <arpa/inet.h>
 #include <civetweb.h>
@@ -178,10 +179,14 @@ bool request_time(struct request *r, const char *name, int64_t def, int64_t *out
 {
     struct str text = request_query(r, name);
     *out = def;
-    if (!text.n || !clock_parse(text, out))
+    if (!text.n)
+        return true;
+    int64_t most = HISTORY_SPAN_MAX_US / 1000;
+    if (!clock_parse(text, out) && *out > -most && *out < most)
         return true;
     reply_problem(r, 400, "bad_parameter",
-                  "from and to are RFC 3339 times or milliseconds since 1970.");
+                  "from and to are RFC 3339 times or milliseconds since 1970, at most a thousand "
+                  "years from then.");
     return false;
 }
 
@@ -358,4 +363,17 @@ bool request_endpoint(struct request *r)
         return true;
     reply_problem(r, 404, "not_found", "There is no such device.");
     return false;
+}
+
+bool request_device(struct request *r)
+{
+    int64_t id;
+    bool sleeping;
+    if (!request_endpoint(r))
+        return false;
+    enum err e =
+        engine_device_id(r->http->parts.engine, r->params[0], HTTP_ENGINE_MS, &id, &sleeping);
+    if (e)
+        reply_err(r, e, "device");
+    return !e;
 }

@@ -102,7 +102,7 @@ void res_export(struct request *r)
     struct str keys[EXPORT_SERIES_MAX];
     struct export_request q = {.keys = keys};
     struct export *x = NULL;
-    if (!request_endpoint(r) || !read_request(r, keys, &q))
+    if (!read_request(r, keys, &q) || !request_device(r))
         return;
     q.endpoint = r->params[0];
     if (!str_is(str_of(r->info->http_version), "1.1")) {

@@ -7,23 +7,9 @@
 #define SERIES_MAX  1024
 #define ALIGNED_MAX 32
 
-/* ERR_NOTFOUND for a device the shards do not know; false after answering. */
-static bool device_known(struct request *r)
-{
-    int64_t id;
-    bool sleeping;
-    if (!request_endpoint(r))
-        return false;
-    enum err e =
-        engine_device_id(r->http->parts.engine, r->params[0], HTTP_ENGINE_MS, &id, &sleeping);
-    if (e)
-        reply_err(r, e, "device");
-    return !e;
-}
-
 void res_series(struct request *r)
 {
-    struct pg *db = device_known(r) ? request_db(r) : NULL;
+    struct pg *db = request_device(r) ? request_db(r) : NULL;
     if (!db)
         return;
     enum err e = q_series(db, r->params[0], reply_json(r, 200));
@@ -59,7 +45,7 @@ void res_history(struct request *r)
     }
     if (!span_of(r, &q))
         return;
-    struct pg *db = device_known(r) ? request_db(r) : NULL;
+    struct pg *db = request_device(r) ? request_db(r) : NULL;
     if (!db)
         return;
     q.endpoint = r->params[0];
@@ -119,6 +105,6 @@ void res_timeline(struct request *r)
 
 void res_device_timeline(struct request *r)
 {
-    if (device_known(r))
+    if (request_device(r))
         timeline(r, r->params[0]);
 }

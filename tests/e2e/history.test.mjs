@@ -109,9 +109,17 @@ withStack('history', {}, (stack) => {
     const [time, min, max, avg, n, last] = got.lines[1].split(',');
     assert.equal(time, new Date(start).toISOString());
     assert.ok(Number(min) <= Number(avg) && Number(avg) <= Number(max) && n === '120' && last === String(values[119].value));
-    for (const more of ['format=xml', 'bucket=-1', `from=${now}&to=${start}`]) assert.equal((await file(more)).status, 400, more);
+    for (const more of ['format=xml', 'bucket=-1', `from=${now}&to=${start}`, 'from=yesterday', 'from=1&to=9007199254740993', 'to=9999-12-31T23:59:59Z']) {
+      const no = await file(more);
+      assert.deepEqual([no.status, JSON.parse(no.text).code], [400, 'bad_parameter'], more);
+    }
+    for (const more of ['from=0&to=99999999999999', 'points=0', 'points=5001', 'before=2', `from=${now}&to=${start}`]) {
+      const no = await stack.api('GET', `/devices/past/history?series=${encodeURIComponent(temperature)}&${more}`);
+      assert.deepEqual([no.status, no.body.code], [400, 'bad_parameter'], more);
+    }
     assert.equal((await file('', 'spb:none')).status, 404);
     assert.equal((await stack.api('GET', '/devices/past/export')).status, 400);
+    assert.match((await stack.api('GET', '/devices/nobody/export?series=x')).body.detail, /no such device/);
   });
 
   test('a file that breaks off does not look whole', async () => {
