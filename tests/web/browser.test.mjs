@@ -279,14 +279,17 @@ test('the chart draws several values over the chosen span', async (t) => {
   await page.getByRole('img', { name: /Chart of 2 values.*last 24 h/ }).waitFor();
   await page.getByRole('button', { name: '90 d' }).click();
   await page.getByRole('img', { name: /Chart of 2 values.*last 90 d/ }).waitFor();
-  const file = new URL(await page.getByRole('link', { name: 'CSV' }).evaluate((a) => {
-    a.addEventListener('click', (e) => e.preventDefault());
-    a.click();
-    return a.href;
-  }));
-  assert.match(file.pathname, /^\/api\/v1\/devices\/[^/]+\/export$/);
-  assert.equal(file.searchParams.getAll('series').length, 2);
-  assert.equal(Date.parse(file.searchParams.get('to')) - Date.parse(file.searchParams.get('from')), 90 * 86400000);
+  for (const format of ['csv', 'ndjson']) {
+    const file = new URL(await page.getByRole('link', { name: format.toUpperCase(), exact: true }).evaluate((a) => {
+      a.addEventListener('click', (e) => e.preventDefault());
+      a.click();
+      return a.href;
+    }));
+    assert.match(file.pathname, /^\/api\/v1\/devices\/[^/]+\/export$/);
+    assert.equal(file.searchParams.get('format'), format);
+    assert.equal(file.searchParams.getAll('series').length, 2);
+    assert.equal(Date.parse(file.searchParams.get('to')) - Date.parse(file.searchParams.get('from')), 90 * 86400000);
+  }
   await page.getByRole('button', { name: '24 h' }).click();
   await page.getByRole('img', { name: /Chart of 2 values.*last 24 h/ }).waitFor();
   assert.deepEqual(page.complaints, []);
@@ -400,7 +403,9 @@ test('telemetry that is not read, or lost, is told on every page', async (t) => 
 test('lost messages stand on the device page', async (t) => {
   const page = await open(t);
   await sign_in(page, DEVICE);
-  await page.getByText('3 messages in 2 sequence gaps').waitFor();
+  const lost = page.locator('dd', { hasText: '3 messages in 2 sequence gaps' });
+  await lost.waitFor();
+  assert.ok(await lost.evaluate((dd) => dd.scrollWidth <= dd.clientWidth), 'told to its end');
 });
 
 test('a viewer sees all and may press nothing', async (t) => {

@@ -227,8 +227,18 @@ export const api = {
       })}`,
     ),
   /** Where the samples of series are as a file. */
-  export_href: (endpoint: string, series: string[], from: number, to: number) => {
-    const span = query({ from: new Date(from).toISOString(), to: new Date(to).toISOString() });
+  export_href: (
+    endpoint: string,
+    series: string[],
+    from: number,
+    to: number,
+    format: 'csv' | 'ndjson',
+  ) => {
+    const span = query({
+      from: new Date(from).toISOString(),
+      to: new Date(to).toISOString(),
+      format,
+    });
     return `/api/v1${device(endpoint)}/export${span}&${series.map((s) => `series=${encodeURIComponent(s)}`).join('&')}`;
   },
   timeline: (endpoint: string | null, cursor?: string | null, limit = 50) =>

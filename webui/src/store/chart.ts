@@ -130,11 +130,11 @@ export function chart_range_set(range: Range): void {
 }
 
 /** chart_href: all samples of what is drawn, over the span that is drawn, as a file. */
-export function chart_href(): string | null {
+export function chart_href(format: 'csv' | 'ndjson'): string | null {
   const series = chart_drawn.value.map((d) => d.series);
   const to = server_now();
   return endpoint && series.length
-    ? api.export_href(endpoint, series, to - chart_range.value.ms, to)
+    ? api.export_href(endpoint, series, to - chart_range.value.ms, to, format)
     : null;
 }
 

@@ -77,6 +77,22 @@ function Choices({ name, of }: { name: string; of: Choice[] }) {
   );
 }
 
+function Download({ format, words }: { format: 'csv' | 'ndjson'; words: string }) {
+  return (
+    <a
+      class="muted"
+      href="#"
+      download
+      title={`All samples of this span as a file, ${words}`}
+      onClick={(e) => {
+        e.currentTarget.href = chart_href(format) ?? '#'; // the span ends now, not when it was drawn
+      }}
+    >
+      {format.toUpperCase()}
+    </a>
+  );
+}
+
 function hover_of(i: number | null, data: uPlot.AlignedData): Hover | null {
   const x = i === null ? undefined : data[0]?.[i];
   if (i === null || x === undefined) return null;
@@ -126,17 +142,10 @@ export function DeviceChart() {
             </select>
           )}
           {drawn.length > 0 && (
-            <a
-              class="muted"
-              href="#"
-              download
-              title="All samples of this span as a file (CSV)"
-              onClick={(e) => {
-                e.currentTarget.href = chart_href() ?? '#'; // the span ends now, not when it was drawn
-              }}
-            >
-              CSV
-            </a>
+            <>
+              <Download format="csv" words="a line per time" />
+              <Download format="ndjson" words="a line per sample" />
+            </>
           )}
           <div class="segments" role="group" aria-label="Span">
             {RANGES.map((r) => (
