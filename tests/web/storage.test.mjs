@@ -138,7 +138,10 @@ test('others look and change nothing', async (t) => {
     assert.equal(await page.getByRole('button', { name }).count(), 0, name);
   await page.goto(`${mock.url}/devices/sim-demo-00001`);
   await page.getByText(/History about/).waitFor();
-  assert.equal(await page.getByRole('button', { name: 'Retention of series' }).count(), 0);
+  await page.getByRole('button', { name: 'Series on disk' }).click();
+  const first = page.getByRole('dialog').getByRole('listitem').first();
+  assert.match(await first.innerText(), /spb:\/value_7\s+15\s?000 samples, about 780 kB\s+standard/);
+  assert.equal(await page.getByRole('dialog').getByRole('combobox').count(), 0);
 });
 
 test('the overview warns when the disk will be full soon, and only then', async (t) => {
@@ -163,7 +166,7 @@ test('a device tells what its history takes', async (t) => {
 test('a series is given a class of its own, and back to the rules', async (t) => {
   const page = await open(t);
   await sign_in(page, '/devices/sim-demo-00001');
-  await page.getByRole('button', { name: 'Retention of series' }).click();
+  await page.getByRole('button', { name: 'Series on disk' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByText('20 more: say which.').waitFor();
   await dialog.getByLabel('Find a series').fill('5700');

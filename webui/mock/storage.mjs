@@ -80,7 +80,7 @@ export class Storage {
     return [...Array(120)].map((_, i) => ({
       ...of(i ? `spb:/value_${i}` : 'lwm2m:/3303/0/5700'),
       samples: 15_000,
-      bytes: 78_000,
+      bytes: i === 7 ? 780_000 : 78_000,
       oldest: null,
     }));
   }

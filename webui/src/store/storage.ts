@@ -66,6 +66,7 @@ export function series_classes_open(endpoint: string): () => void {
       all_pages((cursor) => api.series_storage(endpoint, cursor)),
       api.classes(),
     ]);
+    series.sort((a, b) => b.bytes - a.bytes);
     if (open) series_classes.value = { series, classes: classes.items.map((c) => c.name) };
   });
   return () => {

@@ -1,8 +1,10 @@
-// series_classes.tsx - the series of a device and the class each has: its own, or that of the rules.
+// series_classes.tsx - the series of a device, what each takes on disk, and its class: its own, which
+// an administrator gives it, or that of the rules.
 
 import { useEffect, useState } from 'preact/hooks';
 import { count_text } from '../format';
 import { bytes_text, type SeriesStorage } from '../storage';
+import { may_admin } from '../store/session';
 import { series_class_put, series_classes, series_classes_open } from '../store/storage';
 import { Find, Quiet } from '../ui/bits';
 import { Dialog } from '../ui/dialog';
@@ -15,19 +17,25 @@ function Row({ endpoint, s, classes }: { endpoint: string; s: SeriesStorage; cla
     <li>
       <span class="series-key">{s.series}</span>
       <span class="spring" />
-      <span class="muted num">{s.samples > 0 && `about ${bytes_text(s.bytes)}`}</span>
-      <select
-        aria-label={`Class of ${s.series}`}
-        value={s.fixed ? s.class : BY_RULES}
-        onChange={(e) => void series_class_put(endpoint, s.series, e.currentTarget.value || null)}
-      >
-        <option value={BY_RULES}>{s.fixed ? 'by the rules' : `by the rules: ${s.class}`}</option>
-        {classes.map((c) => (
-          <option key={c} value={c}>
-            {c}
-          </option>
-        ))}
-      </select>
+      <span class="muted num">
+        {s.samples > 0 && `${count_text(s.samples)} samples, about ${bytes_text(s.bytes)}`}
+      </span>
+      {may_admin.value ? (
+        <select
+          aria-label={`Class of ${s.series}`}
+          value={s.fixed ? s.class : BY_RULES}
+          onChange={(e) => void series_class_put(endpoint, s.series, e.currentTarget.value || null)}
+        >
+          <option value={BY_RULES}>{s.fixed ? 'by the rules' : `by the rules: ${s.class}`}</option>
+          {classes.map((c) => (
+            <option key={c} value={c}>
+              {c}
+            </option>
+          ))}
+        </select>
+      ) : (
+        <span class="tag">{s.class}</span>
+      )}
     </li>
   );
 }
@@ -40,8 +48,8 @@ export function SeriesClasses({ endpoint, onClose }: { endpoint: string; onClose
   return (
     <Dialog
       wide
-      title="How long history is kept"
-      note="A class given here comes before all rules. It is for what is packed from now on; what is packed already stays in its class."
+      title="Series on disk"
+      note={`The largest first, as counted last. The class says how long history is kept${may_admin.value ? '; one given here comes before all rules, and is for what is packed from now on' : ''}.`}
       onClose={onClose}
     >
       <Find what="series" value={find} onFind={set_find} />

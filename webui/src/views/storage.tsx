@@ -60,7 +60,7 @@ export function DeviceStorageLine({ endpoint }: { endpoint: string }) {
             <Age at={s.counted_at} ago />
           </span>
         )}
-        {may_admin.value && <Act onPress={() => set_classes(true)}>Retention of series</Act>}
+        <Act onPress={() => set_classes(true)}>Series on disk</Act>
       </div>
       {classes && <SeriesClasses endpoint={endpoint} onClose={() => set_classes(false)} />}
     </>
