@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define LATEST_MAX ((size_t)60 << 10) /* bytes of one statement, about */
-#define VALUE_MAX  ((size_t)64 << 10) /* a longer one is only in the history */
+#define VALUE_MAX  ((size_t)64 << 10) /* a longer one is not there after a restart */
 
 bool points_next(struct device *d, struct points_iter *it, struct point *out)
 {

@@ -45,6 +45,7 @@ static void store_text(struct device *d, uint32_t series, uint8_t quality, int64
     struct shard *s = d->shard;
     if (v.n > TEXT_SAMPLE_MAX) {
         metric_add(s->engine->metrics, M_SAMPLES_REFUSED, 1);
+        bad_input(s, d, ERR_TOOBIG, "A text of more than 64 KiB is not in the history");
         return;
     }
     for (int attempt = 0; attempt < 2; attempt++) {

@@ -784,6 +784,26 @@ static void a_device_has_so_many_resources_and_no_more(void **state)
     assert_true(shows(f, "dev-1", "\"quality\":\"good\",\"observed\":"));
 }
 
+static void a_text_that_is_too_long_for_the_history_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct buf b;
+    register_device();
+    assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/ack/reg"));
+    for (size_t n = 65536; n <= 65537; n++) {
+        buf_init(&b, 1 << 20);
+        buf_puts(&b, "{\"values\":[{\"path\":\"/3/0/1\",\"value\":\"");
+        for (size_t i = 0; i < n; i++)
+            buf_putc(&b, 'x');
+        buf_puts(&b, "\"}]}");
+        assert_int_equal(metric_get(f->metrics, M_SAMPLES_REFUSED), 0);
+        world_say(&world.lw, "lwm2m/dev-1/send", buf_text(&b), false);
+        buf_fini(&b);
+    }
+    assert_non_null(world_wait(STORED, "more than 64 KiB is not in the history"));
+    assert_int_equal(metric_get(f->metrics, M_SAMPLES_REFUSED), 1);
+}
+
 /* ---- samples that can be stored nowhere ---- */
 
 /* NBIRTH, then NDATA number `seq`, of edge node dev-1 with one metric T; NDATA by alias alone or by
@@ -1117,6 +1137,7 @@ int main(void)
         RUNNING(a_puback_without_a_listener_ends_the_command_at_once),
         RUNNING(unknown_senders_are_told_so),
         RUNNING(a_device_has_so_many_resources_and_no_more),
+        RUNNING(a_text_that_is_too_long_for_the_history_is_told),
         RUNNING(bytes_with_a_nul_that_come_back_prove_their_write),
         RUNNING(without_room_telemetry_waits_unread_and_everything_else_goes_on),
         RUNNING(what_waits_is_taken_before_the_session_ends_for_the_node),
