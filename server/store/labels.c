@@ -4,11 +4,13 @@
  * their number. */
 #include "store/labels.h"
 
+#include "store/pg_binary.h"
 #include "store/q_page.h"
 
 #include <stdio.h>
 
-#define LOCK_EDITS "SELECT pg_advisory_xact_lock(6, 1)"
+#define DEVICES_MAX ((size_t)16 << 20) /* that may have one label */
+#define LOCK_EDITS  "SELECT pg_advisory_xact_lock(6, 1)"
 
 static bool clean(struct str s, const char *refused)
 {
@@ -51,15 +53,15 @@ static void put_names(struct buf *b, const struct str *names, size_t n)
 /* ---- reading ---- */
 
 /* tags_of and groups_of of the migrations, written out: per row a call of them would take most of
- * the time. */
+ * the time.  Without OFFSET both would be looked up once more for the hash. */
 #define LABELS_OF                                                                                  \
-    "SELECT w.n, l.tags::text, l.groups::text, md5(l.tags::text || l.groups::text) "               \
+    "SELECT w.n, l.tags, l.groups, md5(l.tags || l.groups) "                                       \
     "FROM json_array_elements_text($1::json) WITH ORDINALITY AS w(endpoint, n) "                   \
     "JOIN device d ON d.endpoint = w.endpoint CROSS JOIN LATERAL (SELECT "                         \
-    "(SELECT coalesce(jsonb_object_agg(t.key, t.value), '{}'::jsonb) FROM device_tag t "           \
+    "(SELECT coalesce(jsonb_object_agg(t.key, t.value), '{}'::jsonb)::text FROM device_tag t "     \
     "WHERE t.device_id = d.id) AS tags, "                                                          \
-    "(SELECT coalesce(jsonb_agg(g.name ORDER BY g.name), '[]'::jsonb) FROM group_member m "        \
-    "JOIN device_group g ON g.id = m.group_id WHERE m.device_id = d.id) AS groups) l"
+    "(SELECT coalesce(jsonb_agg(g.name ORDER BY g.name), '[]'::jsonb)::text FROM group_member m "  \
+    "JOIN device_group g ON g.id = m.group_id WHERE m.device_id = d.id) AS groups OFFSET 0) l"
 
 enum err labels_of(struct pg *db, struct arena *a, const struct str *endpoints, size_t n,
                    struct labels *out)
@@ -114,8 +116,8 @@ static void put_wants(struct buf *b, const struct label_want *want, size_t n)
 
 #define IDS "array_agg(x.device_id) "
 
-/* One row per term: the ids of the devices that have it.  Three look-ups instead of
- * one with "or": each has the index it needs. */
+/* One row per term: the ids of the devices that have it, NULL when there are none.  Three look-ups
+ * instead of one with "or": each has the index it needs. */
 #define MATCH                                                                                      \
     "SELECT CASE WHEN w.g IS NOT NULL THEN (SELECT " IDS "FROM group_member x "                    \
     "WHERE x.group_id = (SELECT id FROM device_group WHERE name = w.g)) "                          \
@@ -124,49 +126,42 @@ static void put_wants(struct buf *b, const struct label_want *want, size_t n)
     "ELSE (SELECT " IDS "FROM device_tag x WHERE x.key = w.k) END "                                \
     "FROM json_to_recordset($1::json) AS w(n integer, k text, v text, g text)"
 
-/* The ids of one term, from "{1,2,3}"; .p NULL: none. */
-static struct str ids_of(const struct pg_result *r, size_t term)
+/* Sets the bits of the ids up to `highest`; of others no other term can make a match. */
+static void set_bits(const int64_t *ids, size_t n, int64_t highest, uint64_t *bits)
 {
-    struct str ids = pg_text(r, term, 0);
-    return ids.n > 2 ? str_make(ids.p + 1, ids.n - 2) : str_make(NULL, 0);
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] >= 0 && ids[i] <= highest)
+            bits[ids[i] / 64] |= (uint64_t)1 << (ids[i] % 64);
 }
 
-static int64_t highest_of(struct str ids)
+static enum err intersect(const struct pg_result *r, struct arena *a, struct arena *scratch,
+                          uint64_t **bits, size_t *n_bits)
 {
-    int64_t id, highest = -1;
-    while (ids.p)
-        if (!str_to_i64(str_cut(&ids, ','), &id) && id > highest)
-            highest = id;
-    return highest;
-}
-
-/* The ids of one term as bits; higher ones than there is room for are in no intersection. */
-static void set_bits(struct str ids, uint64_t *bits, size_t n_bits)
-{
-    int64_t id;
-    while (ids.p)
-        if (!str_to_i64(str_cut(&ids, ','), &id) && id >= 0 && (size_t)id < n_bits)
-            bits[id / 64] |= (uint64_t)1 << (id % 64);
-}
-
-static enum err intersect(const struct pg_result *r, struct arena *a, uint64_t **bits,
-                          size_t *n_bits)
-{
-    int64_t highest = pg_rows(r) ? highest_of(ids_of(r, 0)) : -1;
-    size_t n = (size_t)(highest + 1), words = n / 64 + 1;
+    const int64_t *ids;
+    size_t n;
+    int64_t highest = -1;
+    enum err e = pg_get_i64s(scratch, pg_text(r, 0, 0), DEVICES_MAX, &ids, &n);
+    if (e)
+        return e;
+    for (size_t i = 0; i < n; i++)
+        highest = ids[i] > highest ? ids[i] : highest;
+    size_t words = (size_t)(highest + 1) / 64 + 1;
     uint64_t *all = arena_calloc(a, words, sizeof *all), *one = arena_alloc(a, words * sizeof *one);
     if (!all || !one)
         return ERR_NOMEM;
-    if (n)
-        set_bits(ids_of(r, 0), all, n);
+    set_bits(ids, n, highest, all);
     for (size_t i = 1; i < pg_rows(r); i++) {
+        arena_reset(scratch);
+        e = pg_get_i64s(scratch, pg_text(r, i, 0), DEVICES_MAX, &ids, &n);
+        if (e)
+            return e;
         memset(one, 0, words * sizeof *one);
-        set_bits(ids_of(r, i), one, n);
+        set_bits(ids, n, highest, one);
         for (size_t k = 0; k < words; k++)
             all[k] &= one[k];
     }
     *bits = all;
-    *n_bits = n;
+    *n_bits = (size_t)(highest + 1);
     return ERR_OK;
 }
 
@@ -179,11 +174,14 @@ enum err labels_match(struct pg *db, struct arena *a, const struct label_want *w
     struct str param = buf_view(&terms);
     enum err e = terms.err;
     if (!e)
-        e = pg_prepared(db, "labels_match", MATCH, &param, 1, &r);
+        e = pg_prepared_binary(db, "labels_match", MATCH, &param, 1, &r);
     buf_fini(&terms);
     if (e)
         return e;
-    e = intersect(r, a, bits, n_bits);
+    struct arena ids;
+    arena_init(&ids, 1u << 20, DEVICES_MAX * sizeof(int64_t));
+    e = intersect(r, a, &ids, bits, n_bits);
+    arena_fini(&ids);
     pg_result_free(r);
     return e;
 }
