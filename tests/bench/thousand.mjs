@@ -18,6 +18,8 @@ const usage = `node tests/bench/thousand.mjs [--devices 1000] [--seconds 300] [-
 const o = options(usage, { devices: 1000, seconds: 300, interval: 1, quick: false, json: false });
 if (o.quick) Object.assign(o, { devices: Math.min(o.devices, 100), seconds: Math.min(o.seconds, 10) });
 const { devices } = o;
+const begun = Date.now();
+const say = (text) => o.json || console.error(`${((Date.now() - begun) / 1000).toFixed(1).padStart(6)} s  ${text}`);
 
 const rssKb = (pid) => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
 
@@ -37,14 +39,26 @@ const counters = async () => ({
   stored: await sum('braid_samples_total{stage="stored"}'),
   refused: await sum('braid_samples_total{stage="refused"}'),
 });
-const good = async () => {
+const goodOnes = async () => {
   const f = (await stack.api('GET', '/fleet')).body;
-  return (f.by_status.online || 0) + (f.by_status.sleeping || 0) === devices;
+  return (f.by_status.online || 0) + (f.by_status.sleeping || 0);
+};
+// allGood: when nobody is missed any more; says how far it is every ten seconds.
+const allGood = async (ms) => {
+  let next = Date.now() + 10000;
+  await until(async () => {
+    const n = await goodOnes();
+    if (Date.now() > next) {
+      next += 10000;
+      say(`${n} of ${devices} are good`);
+    }
+    return n === devices;
+  }, ms, 'all devices good');
 };
 const start = async () => {
   const from = Date.now();
   stack.sim.spawn(); // that it says it is ready comes before that
-  await until(good, 60000 + devices * 60, 'all devices good');
+  await allGood(60000 + devices * 60);
   return Date.now() - from;
 };
 const said = () => {
@@ -55,10 +69,13 @@ const said = () => {
 try {
   const before = { broker: rssKb(stack.broker.pid), server: rssKb(stack.server.pid) };
   stack.makeSim(devices, { interval: o.interval });
+  say(`${devices} unknown devices connect`);
   const connectMs = await start(); // unknown devices are admitted at 100 a second
+  say('they are told to go');
   await stack.sim.stop();
   await settled(stack);
   const base = await counters();
+  say('they come back, known now');
   const againMs = await start(); // the accounts begin here, with devices that are known
   await sleep(2000);
   const memory = {
@@ -82,6 +99,7 @@ try {
   live.send({ op: 'subscribe', id: 'l', topic: 'device', endpoints });
   await sleep(3000);
   ages.length = 0;
+  say(`all good; measuring for ${o.seconds} s`);
   const messagesBefore = await sum(...kinds);
   const from = Date.now();
   await sleep(o.seconds * 1000);
@@ -90,6 +108,7 @@ try {
   const slowest = ages.reduce((worst, a) => (a.ms > worst.ms ? a : worst), { ms: 0 });
 
   // Closing the accounts.
+  say('the accounts are closed');
   await stack.sim.stop();
   await settled(stack);
   const sent = said();
@@ -104,13 +123,15 @@ try {
   };
 
   // Everybody at once, and back.
+  say('they come back once more, for the broker to be killed under them');
   await start();
+  say('the broker is killed');
   await stack.broker.kill('SIGKILL');
   await sleep(500);
   await stack.broker.start();
   const back = Date.now();
-  await until(async () => !(await good()), 10000, 'somebody is missed').catch(() => {});
-  await until(good, 120000 + devices * 60, 'all devices good again');
+  await until(async () => (await goodOnes()) < devices, 10000, 'somebody is missed').catch(() => {});
+  await allGood(120000 + devices * 60);
   const backMs = Date.now() - back;
 
   const result = {
