@@ -160,8 +160,8 @@ static enum err start_parts(struct app *a)
     const struct config *c = a->config;
     enum err e = fail("pool", pool_new(c->db_conninfo, (size_t)c->db_pool, &a->pool));
     if (!e)
-        e = fail("memory",
-                 recent_new(((size_t)c->history_pack_memory << 20) / RECENT_ROW_BYTES, &a->recent));
+        e = fail("memory", recent_new(((size_t)c->history_pack_memory_mb << 20) / RECENT_ROW_BYTES,
+                                      &a->recent));
     if (!e)
         e = fail("writer", writer_start(c, a->metrics, a->recent, &a->writer));
     if (e)

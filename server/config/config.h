@@ -60,7 +60,7 @@
       "Finished commands are kept; 0 = for ever")                                                  \
     X(history_audit_days, i, "history.audit_days", "1830", 0, 36500,                               \
       "The audit log is kept; 0 = for ever")                                                       \
-    X(history_pack_memory, i, "history.pack_memory", "64", 1, 65536,                               \
+    X(history_pack_memory_mb, i, "history.pack_memory_mb", "64", 1, 65536,                         \
       "Megabytes of samples held while packing, and as many of what landed lately")                \
     X(history_pack_cpu_percent, i, "history.pack_cpu_percent", "50", 1, 100,                       \
       "Share of one core for packing and merging while nothing piles up")                          \

@@ -2,8 +2,8 @@
  *
  * One transaction per table: it locks the table's row in landing_slot, reads, inserts pieces and
  * marks the table packed, so in every snapshot a sample is in exactly one of the two.  A table that
- * is larger than history.pack_memory allows is taken block range by block range, still in that one
- * transaction.
+ * is larger than history.pack_memory_mb allows is taken block range by block range, still in that
+ * one transaction.
  *
  * Samples older than their class keeps, and those of a time that cannot be, are left out and
  * counted (braid_history_refused_total). */

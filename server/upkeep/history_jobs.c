@@ -13,7 +13,7 @@
 enum err packing_start(const struct jobs_parts *parts, const _Atomic bool *stopping, void **state)
 {
     struct packer *p = NULL;
-    enum err e = packer_new((uint32_t)parts->config->history_pack_memory, parts->metrics,
+    enum err e = packer_new((uint32_t)parts->config->history_pack_memory_mb, parts->metrics,
                             parts->recent, stopping, &p);
     *state = p;
     return e;

@@ -1,7 +1,6 @@
 /* test_merger.c - pieces become chunks and roll-ups; what comes late joins them; nothing is lost or
  * doubled at any stop. */
-#include "fixture/db.h"
-#include "fixture/pg_cut.h"
+#include "every_sample.h"
 #include "store/merger.h"
 #include "store/packer.h"
 
@@ -11,58 +10,24 @@
 #define HOUR_US   INT64_C(3600000000)
 #define MINUTE_US INT64_C(60000000)
 
-static struct metrics *metrics;
-static struct pg *owner; /* temporary tables live in it */
 static struct merger *m;
-static _Atomic bool stopping;
 static int64_t day_us; /* three days ago, the table `t` has it as d */
 
 /* ---- helpers ---- */
 
-static int64_t ask(const char *text)
-{
-    return ask_on(owner, text);
-}
-
-static void sql(const char *text)
-{
-    if (pg_script(owner, text))
-        fail_msg("%s", pg_error(owner));
-}
-
 static int start_server(void **state)
 {
-    metrics = metrics_new();
-    if (!metrics || start_database(state) || pg_connect(server.owner, "owner", &owner))
+    if (start_samples(state))
         return -1;
-    pg_close(db); /* each test has its own */
-    db = NULL;
-    sql("CREATE TABLE t AS SELECT date_trunc('day', now(), 'UTC') - interval '3 days' AS d;"
-        "CREATE TABLE expected (series_id integer, ts timestamptz, value bytea, quality smallint)");
+    sql("CREATE TABLE t AS SELECT date_trunc('day', now(), 'UTC') - interval '3 days' AS d");
     day_us = ask("SELECT (extract(epoch FROM d) * 1000000)::bigint FROM t");
     return 0;
-}
-
-static int remove_server(void **state)
-{
-    pg_close(owner);
-    metrics_free(metrics);
-    return remove_database(state);
 }
 
 static int fresh(void **state)
 {
     (void)state;
-    fault.left = 0;
-    stopping = false;
-    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test' "
-        "AND usename = current_user;"
-        "TRUNCATE device, landing_0, landing_1, landing_2, landing_3, landing_4, landing_5, "
-        "landing_6, landing_7, piece, piece_hour, chunk, rollup_minute, rollup_hour, expected "
-        "CASCADE;"
-        "UPDATE landing_slot SET state = 'free', turn = 0;"
-        "UPDATE landing_slot SET state = 'open', turn = 1, opened_at = now() WHERE slot = 0");
-    db = join_server();
+    begin_samples();
     assert_int_equal(merger_new(metrics, &stopping, &m), ERR_OK);
     return 0;
 }
@@ -72,8 +37,6 @@ static int finish(void **state)
     (void)state;
     merger_free(m);
     m = NULL;
-    pg_close(db);
-    db = NULL;
     return 0;
 }
 
@@ -82,17 +45,6 @@ static void anew(void)
 {
     merger_free(m);
     assert_int_equal(merger_new(metrics, &stopping, &m), ERR_OK);
-}
-
-/* A new process, once the server is done with what the old one said. */
-static void rejoin(void)
-{
-    anew();
-    pg_close(db);
-    for (int i = 0; i < 6000 && ask(CONNECTIONS); i++)
-        process_sleep_ms(10);
-    assert_int_equal(ask(CONNECTIONS), 0);
-    db = join_server();
 }
 
 /* land stores samples and packs them at once; `insert` names table landing. */
@@ -109,20 +61,6 @@ static void land(const char *insert)
     assert_true(slot >= 0);
     assert_int_equal(ask("SELECT landing_clean('0 s')"), 1);
     packer_free(p);
-}
-
-#define NOW "SELECT series_id, ts, float8send(value), quality FROM samples"
-
-static void expect_this(void)
-{
-    sql("TRUNCATE expected; INSERT INTO expected " NOW);
-}
-
-static void as_expected(void)
-{
-    assert_int_equal(ask("SELECT count(*) FROM ((TABLE expected EXCEPT ALL " NOW ") UNION ALL (" NOW
-                         " EXCEPT ALL TABLE expected)) d"),
-                     0);
 }
 
 /* Roll-ups stand for what is in chunk and for nothing else; numbers are compared by minute. */
@@ -409,6 +347,7 @@ static bool merge_with_fault(int at, bool after)
     bool untouched = fault.left > 0;
     fault.left = 0;
     assert_int_equal(e, untouched ? ERR_OK : ERR_DB);
+    anew();
     rejoin();
     return untouched;
 }
@@ -472,5 +411,5 @@ int main(void)
         T(a_cut_at_any_statement_leaves_each_sample_in_one_place),
         T(a_stop_leaves_the_rest_to_the_next_start),
     };
-    return cmocka_run_group_tests(tests, start_server, remove_server);
+    return cmocka_run_group_tests(tests, start_server, remove_samples);
 }

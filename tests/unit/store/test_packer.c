@@ -1,6 +1,5 @@
 /* test_packer.c - a sample is in exactly one place after any stop, and comes out as it went in. */
-#include "fixture/ask.h"
-#include "fixture/pg_cut.h"
+#include "every_sample.h"
 #include "store/chunk.h"
 #include "store/packer.h"
 #include "store/recent.h"
@@ -8,73 +7,27 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static struct metrics *metrics;
-static _Atomic bool stopping;
 static struct recent *recent;
 
 /* ---- helpers ---- */
 
 static int start_server(void **state)
 {
-    metrics = metrics_new();
-    if (!metrics || recent_new(1000000, &recent) || start_database(state))
-        return -1;
-    pg_close(db); /* each test has its own */
-    db = NULL;
-    return 0;
+    return recent_new(1000000, &recent) || start_samples(state) ? -1 : 0;
 }
 
 static int remove_server(void **state)
 {
     recent_free(recent);
-    metrics_free(metrics);
-    return remove_database(state);
+    return remove_samples(state);
 }
 
 static int fresh(void **state)
 {
     (void)state;
-    fault.left = 0;
-    stopping = false;
+    begin_samples();
     recent_expire(recent, UINT64_MAX);
-    pg_close(db);
-    db = NULL;
-    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
-        "application_name = 'test';"
-        "TRUNCATE device, landing_0, landing_1, landing_2, landing_3, landing_4, "
-        "landing_5, landing_6, landing_7, piece, chunk, rollup_minute, "
-        "rollup_hour CASCADE;"
-        "UPDATE landing_slot SET state = 'free', turn = 0;"
-        "UPDATE landing_slot SET state = 'open', turn = 1, opened_at = now() "
-        "WHERE slot = 0;"
-        "DROP TABLE IF EXISTS expected; DROP SEQUENCE IF EXISTS one;"
-        "CREATE SEQUENCE one");
-    db = join_server();
     return 0;
-}
-
-/* A connection anew, once the server is done with what the old one said. */
-static void rejoin(void)
-{
-    pg_close(db);
-    until(CONNECTIONS, 0);
-    db = join_server();
-}
-
-/* What is in the view now is what has to be in it from now on, bit for bit and as often. */
-static void expect_this(void)
-{
-    sql("CREATE TABLE expected AS SELECT series_id, ts, float8send(value) AS value, quality FROM "
-        "samples; GRANT SELECT ON expected TO PUBLIC");
-}
-
-#define NOW "SELECT series_id, ts, float8send(value), quality FROM samples"
-
-static void as_expected(void)
-{
-    assert_int_equal(ask("SELECT count(*) FROM ((TABLE expected EXCEPT ALL " NOW ") UNION ALL (" NOW
-                         " EXCEPT ALL TABLE expected)) d"),
-                     0);
 }
 
 static struct packer *packer(uint32_t memory_mb)
@@ -328,7 +281,6 @@ static void cut_at_any_statement(void **state, bool in_memory)
                 continue;
             /* the commit ran, and only its answer was lost */
             assert_true(after);
-            sql("DROP TABLE expected");
             assert_int_equal(fresh(state), 0);
             fill_and_close();
             if (in_memory)
