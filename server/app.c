@@ -166,13 +166,8 @@ static enum err start_parts(struct app *a)
         e = fail("writer", writer_start(c, a->metrics, a->recent, &a->writer));
     if (e)
         return e;
-    struct pg *db = NULL;
-    e = fail("database", pg_connect(c->db_conninfo, "braidd load", &db));
-    if (e)
-        return e;
-    struct engine_parts engine = {c, a->metrics, a->writer, a->model, db};
+    struct engine_parts engine = {c, a->metrics, a->writer, a->model};
     e = fail("engine", engine_start(&engine, &a->engine));
-    pg_close(db);
     if (e)
         return e;
     struct credential_parts credential = {c, a->engine};

@@ -149,9 +149,8 @@ enum err str_to_double(struct str s, double *out)
     char text[512];
     if (!number_text(s, text, sizeof text))
         return ERR_INVALID;
-    for (const char *p = text; *p; p++) /* no hex floats, "inf", "nan" */
-        if (!strchr("0123456789.eE+-", *p))
-            return ERR_INVALID;
+    if (text[strspn(text, "0123456789.eE+-")]) /* no hex floats, "inf", "nan" */
+        return ERR_INVALID;
     char *end = NULL;
     double v = strtod(text, &end);
     if (end == text || *end)

@@ -7,6 +7,7 @@
 #define BRAID_CREDENTIAL_CREDENTIAL_H
 
 #include "engine/engine.h"
+#include "port/pg.h"
 
 struct credentials;
 

@@ -91,7 +91,7 @@ enum err engine_start(const struct engine_parts *parts, struct engine **out)
     if (!err)
         err = make_shards(e);
     if (!err)
-        err = engine_restore(e, parts->db);
+        err = engine_restore(e);
     if (!err)
         err = sessions_new(e); /* shards publish as soon as one of them is up */
     for (unsigned i = 0; !err && i < e->n_shards; i++)

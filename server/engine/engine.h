@@ -11,7 +11,6 @@
 #include "live/live.h"
 #include "lwm2m/model.h"
 #include "metrics/metrics.h"
-#include "port/pg.h"
 #include "store/writer.h"
 
 struct engine;
@@ -21,7 +20,6 @@ struct engine_parts {
     struct metrics *metrics;
     struct writer *writer;
     const struct lw_model *model;
-    struct pg *db; /* used only during engine_start, to load */
 };
 /* engine_start loads durable state, starts the shards and then the two broker sessions. */
 MUST_CHECK enum err engine_start(const struct engine_parts *parts, struct engine **out);

@@ -559,7 +559,7 @@ void stranger_seen(struct shard *s, struct str name);
 void strangers_store(struct shard *s);
 
 /* restore.c */
-MUST_CHECK enum err engine_restore(struct engine *e, struct pg *db);
+MUST_CHECK enum err engine_restore(struct engine *e);
 
 /* waiter.c */
 struct waiter_table *waiters_new(void);

@@ -143,9 +143,10 @@ void resources_collect_errors(struct device *d)
     size_t n = 0;
     for (size_t i = 0; i < d->n_resources && n < sizeof words; i++) {
         const struct resource *r = &d->resources[i];
+        if (r->type != LW_INTEGER || r->marks & MARK_RAW || r->i <= 0)
+            continue;
         struct lw_path path = resource_path(r);
-        if (path.id[0] != 3 || path.id[2] != 11 || r->type != LW_INTEGER || r->marks & MARK_RAW ||
-            r->i <= 0)
+        if (path.id[0] != 3 || path.id[2] != 11)
             continue;
         const char *w = r->i < (int64_t)(sizeof device_errors / sizeof *device_errors)
                             ? device_errors[r->i]
@@ -266,14 +267,6 @@ void resources_take(struct device *d, const struct lw_entries *values, enum lw_s
 
 /* ---- after a restart ---- */
 
-static enum lw_type type_of(struct str word)
-{
-    for (int t = 0; t < LW_TYPE_COUNT; t++)
-        if (str_is(word, lw_type_word((enum lw_type)t)))
-            return (enum lw_type)t;
-    return LW_NONE;
-}
-
 /* JSON of a value that can be typed again; the others stay JSON. */
 static bool retype(struct arena *a, enum lw_type type, struct str json, struct lw_value *out)
 {
@@ -321,7 +314,10 @@ enum err resource_restore(struct device *d, const struct load_series *s)
         log_warn("engine.series_not_restored", KS("series", s->key));
         return ERR_OK;
     }
-    struct resource *r = add(d, lw_path_key(path), type_of(s->datatype));
+    enum lw_type type = LW_NONE;
+    if (!lw_type_from(s->datatype, &type))
+        type = LW_NONE;
+    struct resource *r = add(d, lw_path_key(path), type);
     if (!r)
         return ERR_NOMEM;
     r->series = s->id;

@@ -277,7 +277,7 @@ static enum err on_series(void *ctx, const struct load_series *l)
     struct device *d = find(r, l->device_id);
     if (!d)
         return ERR_OK;
-    if (!str_is(l->source, "sparkplug"))
+    if (!str_starts(l->key, "spb:"))
         return resource_restore(d, l);
     return d->sp ? add_to_run(r, d, l) : ERR_OK;
 }
@@ -309,7 +309,7 @@ static void settle_all(struct engine *e, struct moment now)
     }
 }
 
-enum err engine_restore(struct engine *e, struct pg *db)
+enum err engine_restore(struct engine *e)
 {
     struct restoring *r = calloc(1, sizeof *r);
     if (!r)
@@ -330,7 +330,7 @@ enum err engine_restore(struct engine *e, struct pg *db)
                                    .identity = on_identity};
     int64_t max_device = 0;
     uint32_t max_series = 0;
-    enum err err = store_load(db, &v, &max_device, &max_series);
+    enum err err = store_load(e->config->db_conninfo, &v, &max_device, &max_series);
     if (!err)
         err = end_run(r);
     if (!err) {

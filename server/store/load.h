@@ -40,10 +40,10 @@ struct load_subdevice {
 struct load_series {
     int64_t device_id;
     uint32_t id;
-    struct str source, key, datatype, unit;
+    struct str key, datatype, unit; /* the key tells the source: "lwm2m:..." or "spb:..." */
     bool has_latest;
     int64_t at_ms;
-    struct str value, quality, origin; /* JSON text; word; source word */
+    struct str value, origin; /* JSON text; source word */
 };
 struct load_command {
     struct str id, endpoint, op, request, state, token, by;
@@ -64,9 +64,9 @@ struct load_visitor {
                         const struct load_command *c); /* unfinished ones, oldest first */
     enum err (*identity)(void *ctx, const struct load_identity *i);
 };
-/* store_load visits all tables in the order above.  *max_device and *max_series tell the highest
- * ids in use. */
-MUST_CHECK enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_device,
-                               uint32_t *max_series);
+/* store_load visits all tables in the order above, on the caller's thread, over two connections of
+ * its own.  *max_device and *max_series tell the highest ids in use. */
+MUST_CHECK enum err store_load(const char *conninfo, const struct load_visitor *v,
+                               int64_t *max_device, uint32_t *max_series);
 
 #endif

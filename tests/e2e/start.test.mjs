@@ -46,4 +46,18 @@ withStack('start', {}, (stack) => {
     await stack.server.start();
     assert.equal((await stack.api('GET', '//readyz')).status, 200);
   });
+
+  test('a load that fails half way is said and ends the server; none of the fleet is served', async () => {
+    await stack.server.stop();
+    await stack.sql('REVOKE SELECT ON series_latest FROM braid_app');
+    stack.server.spawn();
+    stack.server.child.asked = true; // ends by itself, as it should
+    const end = await stack.server.child.ended;
+    assert.deepEqual(end, { code: 1, signal: null });
+    assert.ok(stack.server.logged(/load\.failed table=series_latest/));
+    assert.ok(!stack.server.logged(/server\.ready/));
+    await stack.sql('GRANT SELECT ON series_latest TO braid_app');
+    await stack.server.start();
+    assert.equal((await stack.api('GET', '//readyz')).status, 200);
+  });
 });

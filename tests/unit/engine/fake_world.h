@@ -64,6 +64,7 @@ static struct world {
     const struct load_subdevice *subdevices;
     size_t n_devices, n_registrations, n_nodes, n_subdevices, n_commands;
     const char *suspended; /* an identity */
+    enum err load_result;  /* after everything before the commands */
 } world = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void world_keep(char **list, size_t *n, char *text)
@@ -264,11 +265,11 @@ bool writer_wants_caches(const struct writer *w)
 
 /* ---- store/load.h ---- */
 
-enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_device,
+enum err store_load(const char *conninfo, const struct load_visitor *v, int64_t *max_device,
                     uint32_t *max_series)
 {
     enum err e = ERR_OK;
-    (void)db;
+    (void)conninfo;
     for (size_t i = 0; !e && i < world.n_devices; i++)
         e = v->device(v->ctx, &world.devices[i]);
     for (size_t i = 0; !e && i < world.n_registrations; i++)
@@ -277,6 +278,8 @@ enum err store_load(struct pg *db, const struct load_visitor *v, int64_t *max_de
         e = v->node(v->ctx, &world.nodes[i]);
     for (size_t i = 0; !e && i < world.n_subdevices; i++)
         e = v->subdevice(v->ctx, &world.subdevices[i]);
+    if (!e)
+        e = world.load_result;
     for (size_t i = 0; !e && i < world.n_commands; i++)
         e = v->command(v->ctx, &world.commands[i]);
     if (!e && world.suspended)

@@ -13,7 +13,7 @@ struct fixture {
     struct load_command command;
 };
 
-static void start_with_mailbox(struct fixture *f, const char *limit)
+static void prepare(struct fixture *f, const char *limit)
 {
     struct buf why;
     buf_init(&why, 1024);
@@ -25,9 +25,19 @@ static void start_with_mailbox(struct fixture *f, const char *limit)
     buf_fini(&why);
     f->metrics = metrics_new();
     assert_int_equal(lw_model_builtin(&f->model), ERR_OK);
+}
+
+static enum err run(struct fixture *f)
+{
     struct engine_parts parts = {
         .config = f->config, .metrics = f->metrics, .model = f->model, .writer = NULL};
-    assert_int_equal(engine_start(&parts, &f->engine), ERR_OK);
+    return engine_start(&parts, &f->engine);
+}
+
+static void start_with_mailbox(struct fixture *f, const char *limit)
+{
+    prepare(f, limit);
+    assert_int_equal(run(f), ERR_OK);
 }
 
 static void start(struct fixture *f)
@@ -336,6 +346,20 @@ static void a_marked_command_waits_for_an_acknowledgement_that_came_between(void
     world_commit(ERR_OK);
     assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/cmd/"));
     assert_true(follows_ack(2));
+}
+
+static void a_load_that_fails_half_way_leaves_no_engine(void **state)
+{
+    struct fixture *f = *state;
+    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    prepare(f, "200000");
+    world.load_result = ERR_DB;
+    assert_int_equal(run(f), ERR_DB);
+    assert_null(f->engine);
+    assert_null(world_find(PUBLISHED, "STATE")); /* nobody was told that we are here */
+    world.load_result = ERR_OK;
+    assert_int_equal(run(f), ERR_OK);
+    assert_true(shows(f, "dev-1", "\"registered\""));
 }
 
 static void after_a_restart_a_sent_read_is_sent_again(void **state)
@@ -1130,6 +1154,7 @@ int main(void)
         RUNNING(too_many_new_devices_at_once_are_told_to_try_again),
         RUNNING(a_value_that_waited_in_the_broker_has_no_trusted_time),
         RUNNING(a_waiter_gets_the_answer_of_its_command),
+        BEFORE_START(a_load_that_fails_half_way_leaves_no_engine),
         BEFORE_START(after_a_restart_a_sent_read_is_sent_again),
         BEFORE_START(after_a_restart_a_sent_execute_is_unknown_and_never_sent_again),
         BEFORE_START(a_restart_and_a_lost_session_make_us_blind_until_a_message),

@@ -585,7 +585,7 @@ static void everything_durable_is_loaded_in_order(void **state)
         "INSERT INTO identity (endpoint, state) VALUES ('free', 'active'), ('locked', "
         "'suspended')");
     const struct load_visitor v = visitor(&l);
-    assert_int_equal(store_load(db, &v, &max_device, &max_series), ERR_OK);
+    assert_int_equal(store_load(server.app, &v, &max_device, &max_series), ERR_OK);
     assert_string_equal(l.order, "dronbsc");
     assert_true(l.ok);
     assert_int_equal(l.devices, 2);
@@ -606,14 +606,34 @@ static void ids_of_deleted_things_stay_taken_and_a_visitor_can_stop(void **state
     uint32_t max_series = 0;
     sql("INSERT INTO id_floor VALUES ('device', 40000), ('series', 77)");
     const struct load_visitor v = visitor(&l);
-    assert_int_equal(store_load(db, &v, &max_device, &max_series), ERR_OK);
+    assert_int_equal(store_load(server.app, &v, &max_device, &max_series), ERR_OK);
     assert_int_equal(max_device, 40000);
     assert_int_equal(max_series, 77);
     sql("INSERT INTO device (id, endpoint) SELECT i, 'dev-' || i FROM generate_series(3, 50000) i");
     l = (struct loaded){.ok = false};
-    assert_int_equal(store_load(db, &v, &max_device, &max_series), ERR_FULL);
+    assert_int_equal(store_load(server.app, &v, &max_device, &max_series), ERR_FULL);
     assert_int_equal(l.devices, 30001);  /* more than one page */
     assert_int_equal(max_device, 40000); /* untouched on failure */
+}
+
+static void a_table_that_cannot_be_read_fails_the_load_before_its_series(void **state)
+{
+    (void)state;
+    struct loaded l = {.ok = false};
+    int64_t max_device = -1;
+    uint32_t max_series = 0;
+    sql("INSERT INTO series (id, device_id, source, key) VALUES (5, 1, 'lwm2m', 'lwm2m:/3/0/0')");
+    sql("REVOKE SELECT ON series_latest FROM braid_app");
+    const struct load_visitor v = visitor(&l);
+    enum err e = store_load(server.app, &v, &max_device, &max_series);
+    sql("GRANT SELECT ON series_latest TO braid_app");
+    assert_int_equal(e, ERR_DB);
+    assert_int_equal(l.devices, 2); /* read over the other connection */
+    assert_int_equal(l.series, 0);
+    assert_int_equal(max_device, -1); /* untouched on failure */
+    assert_int_equal(store_load("host=/nowhere", &v, &max_device, &max_series), ERR_DB);
+    assert_int_equal(store_load(server.app, &v, &max_device, &max_series), ERR_OK);
+    assert_int_equal(l.series, 1);
 }
 
 /* ---- pool ---- */
@@ -700,6 +720,7 @@ int main(void)
         T(a_command_and_its_audit_row_are_one),
         T(everything_durable_is_loaded_in_order),
         T(ids_of_deleted_things_stay_taken_and_a_visitor_can_stop),
+        T(a_table_that_cannot_be_read_fails_the_load_before_its_series),
         T(a_pool_lends_what_it_has_and_no_more),
         T(a_pool_survives_a_restart_of_postgresql),
         T(a_statement_has_a_time_limit_and_the_connection_lives),
