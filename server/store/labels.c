@@ -134,34 +134,43 @@ static void set_bits(const int64_t *ids, size_t n, int64_t highest, uint64_t *bi
             bits[ids[i] / 64] |= (uint64_t)1 << (ids[i] % 64);
 }
 
-static enum err intersect(const struct pg_result *r, struct arena *a, struct arena *scratch,
-                          uint64_t **bits, size_t *n_bits)
+/* Of the terms so far: the bits of the devices that have them all. */
+struct match {
+    struct arena *arena, scratch; /* the bits' and one term's ids' */
+    uint64_t *all, *one;
+    size_t words;
+    int64_t highest;
+};
+
+static enum err match_first(struct match *m, const int64_t *ids, size_t n)
 {
+    m->highest = -1;
+    for (size_t i = 0; i < n; i++)
+        m->highest = ids[i] > m->highest ? ids[i] : m->highest;
+    m->words = (size_t)(m->highest + 1) / 64 + 1;
+    m->all = arena_calloc(m->arena, m->words, sizeof *m->all);
+    m->one = arena_alloc(m->arena, m->words * sizeof *m->one);
+    if (!m->all || !m->one)
+        return ERR_NOMEM;
+    set_bits(ids, n, m->highest, m->all);
+    return ERR_OK;
+}
+
+static enum err match_term(void *ctx, const struct pg_result *row)
+{
+    struct match *m = ctx;
     const int64_t *ids;
     size_t n;
-    int64_t highest = -1;
-    enum err e = pg_get_i64s(scratch, pg_text(r, 0, 0), DEVICES_MAX, &ids, &n);
+    arena_reset(&m->scratch);
+    enum err e = pg_get_i64s(&m->scratch, pg_text(row, 0, 0), DEVICES_MAX, &ids, &n);
     if (e)
         return e;
-    for (size_t i = 0; i < n; i++)
-        highest = ids[i] > highest ? ids[i] : highest;
-    size_t words = (size_t)(highest + 1) / 64 + 1;
-    uint64_t *all = arena_calloc(a, words, sizeof *all), *one = arena_alloc(a, words * sizeof *one);
-    if (!all || !one)
-        return ERR_NOMEM;
-    set_bits(ids, n, highest, all);
-    for (size_t i = 1; i < pg_rows(r); i++) {
-        arena_reset(scratch);
-        e = pg_get_i64s(scratch, pg_text(r, i, 0), DEVICES_MAX, &ids, &n);
-        if (e)
-            return e;
-        memset(one, 0, words * sizeof *one);
-        set_bits(ids, n, highest, one);
-        for (size_t k = 0; k < words; k++)
-            all[k] &= one[k];
-    }
-    *bits = all;
-    *n_bits = (size_t)(highest + 1);
+    if (!m->all)
+        return match_first(m, ids, n);
+    memset(m->one, 0, m->words * sizeof *m->one);
+    set_bits(ids, n, m->highest, m->one);
+    for (size_t k = 0; k < m->words; k++)
+        m->all[k] &= m->one[k];
     return ERR_OK;
 }
 
@@ -169,20 +178,17 @@ enum err labels_match(struct pg *db, struct arena *a, const struct label_want *w
                       uint64_t **bits, size_t *n_bits)
 {
     struct buf terms;
-    struct pg_result *r = NULL;
+    struct match m = {.arena = a, .highest = -1};
     put_wants(&terms, want, n);
     struct str param = buf_view(&terms);
     enum err e = terms.err;
+    arena_init(&m.scratch, 1u << 20, DEVICES_MAX * sizeof(int64_t));
     if (!e)
-        e = pg_prepared_binary(db, "labels_match", MATCH, &param, 1, &r);
+        e = pg_prepared_each(db, "labels_match", MATCH, &param, 1, match_term, &m);
+    arena_fini(&m.scratch);
     buf_fini(&terms);
-    if (e)
-        return e;
-    struct arena ids;
-    arena_init(&ids, 1u << 20, DEVICES_MAX * sizeof(int64_t));
-    e = intersect(r, a, &ids, bits, n_bits);
-    arena_fini(&ids);
-    pg_result_free(r);
+    *bits = m.all;
+    *n_bits = (size_t)(m.highest + 1);
     return e;
 }
 
