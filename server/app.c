@@ -6,7 +6,6 @@
 #include "engine/engine.h"
 #include "http/http.h"
 #include "models.h"
-#include "port/mqtt.h"
 #include "port/pg.h"
 #include "store/migrate.h"
 #include "store/pool.h"
@@ -213,7 +212,6 @@ int app_run(const struct config *c)
 {
     struct app a = {.config = c};
     raise_descriptor_limit();
-    mqtt_lib_init();
     uint64_t began = clock_mono_ms();
     log_info("server.start", KV("version", BRAID_VERSION));
     enum err e = start_base(&a);
@@ -224,7 +222,6 @@ int app_run(const struct config *c)
         status = serve(&a);
     uint64_t stopping = clock_mono_ms();
     stop(&a);
-    mqtt_lib_fini();
     log_info("server.stopped", KI("after_ms", clock_mono_ms() - stopping),
              KI("up_ms", stopping - began));
     return status;

@@ -14,7 +14,6 @@
 #include "port/mqtt.h"
 
 #include <errno.h>
-#include <mosquitto.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -69,16 +68,6 @@ struct mqtt {
     bool fast;
     bool holding, hung_up; /* reading is paused; meanwhile the other side ended the connection */
 };
-
-void mqtt_lib_init(void)
-{
-    mosquitto_lib_init();
-}
-
-void mqtt_lib_fini(void)
-{
-    mosquitto_lib_cleanup();
-}
 
 static void ring(const struct mqtt *m)
 {

@@ -72,8 +72,4 @@ MUST_CHECK enum err mqtt_publish(struct mqtt *m, struct str topic, struct str pa
                                  bool retain, int *mid);
 bool mqtt_is_up(const struct mqtt *m);
 
-/* mqtt_lib_init / fini: once per process. */
-void mqtt_lib_init(void);
-void mqtt_lib_fini(void);
-
 #endif

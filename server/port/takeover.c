@@ -1,71 +1,103 @@
-/* takeover.c - see takeover.h.
- *
- * Driven by poll() and not by the library's own loop, which cannot wait for socket numbers above
- * 1023. */
+/* takeover.c - see takeover.h: one CONNECT, what the broker says to it, and goodbye. */
 #include "port/takeover.h"
 
-#include "base/clock.h"
-
-#include <mosquitto.h>
+#include <errno.h>
 #include <poll.h>
 
-struct told {
-    bool connack;
-    int code;
-};
+#include "base/clock.h"
+#include "codec/mqtt_packet.h"
+#include "port/stream.h"
 
-static void on_connect(struct mosquitto *m, void *ctx, int code)
+#define KEEPALIVE_S 30
+
+/* `ctx` is until when, in monotonic ms. */
+static bool wait_for(void *ctx, int fd, short events)
 {
-    struct told *t = ctx;
-    (void)m;
-    t->connack = true;
-    t->code = code;
+    const uint64_t *until = ctx;
+    struct pollfd p = {.fd = fd, .events = events};
+    for (uint64_t now; (now = clock_mono_ms()) < *until;) {
+        int n = poll(&p, 1, (int)(*until - now));
+        if (n > 0)
+            return true;
+        if (n < 0 && errno != EINTR)
+            return false;
+    }
+    return false;
 }
 
-static bool prepare(struct mosquitto *m, const struct takeover_options *o)
+/* For what cannot be done just now. */
+static enum err wait_more(struct stream *s, bool output, uint64_t *until)
 {
-    mosquitto_connect_callback_set(m, on_connect);
-    return mosquitto_username_pw_set(m, o->name, o->password) == MOSQ_ERR_SUCCESS &&
-           (!*o->ca_file ||
-            mosquitto_tls_set(m, o->ca_file, NULL, NULL, NULL, NULL) == MOSQ_ERR_SUCCESS);
+    return wait_for(until, stream_fd(s), stream_events(s, output)) ? ERR_OK : ERR_TIMEOUT;
 }
 
-/* One round: until something can be read or written, or 100 ms passed. */
-static bool step(struct mosquitto *m)
+static enum err say(struct stream *s, struct str bytes, uint64_t *until)
 {
-    struct pollfd p = {.fd = mosquitto_socket(m), .events = POLLIN};
-    if (p.fd < 0)
-        return false;
-    if (mosquitto_want_write(m))
-        p.events |= POLLOUT;
-    if (poll(&p, 1, 100) < 0)
-        return false;
-    int rc = MOSQ_ERR_SUCCESS;
-    if (p.revents & POLLOUT)
-        rc = mosquitto_loop_write(m, 1);
-    if (!rc && p.revents & (POLLIN | POLLERR | POLLHUP))
-        rc = mosquitto_loop_read(m, 1);
-    return !rc && mosquitto_loop_misc(m) == MOSQ_ERR_SUCCESS;
+    enum err e = ERR_OK;
+    while (!e && bytes.n) {
+        size_t n = 0;
+        e = stream_write(s, bytes.p, bytes.n, &n);
+        bytes = str_make(bytes.p + n, bytes.n - n);
+        if (e == ERR_AGAIN)
+            e = wait_more(s, true, until);
+    }
+    return e;
+}
+
+static enum err hear_connack(struct stream *s, uint64_t *until)
+{
+    char bytes[64];
+    size_t have = 0, used;
+    struct mqtt_packet p;
+    enum err e;
+    while ((e = mqtt_packet_read(str_make(bytes, have), MQTT_3_1_1, sizeof bytes, &p, &used)) ==
+           ERR_AGAIN) {
+        size_t n = 0;
+        e = stream_read(s, bytes + have, sizeof bytes - have, &n);
+        have += n;
+        if (e == ERR_AGAIN)
+            e = wait_more(s, false, until);
+        if (e)
+            return e;
+    }
+    if (e || p.type != MQTT_CONNACK)
+        return ERR_BROKER;
+    return p.reason ? ERR_DENIED : ERR_OK;
+}
+
+static enum err talk(struct stream *s, const struct takeover_options *o, uint64_t *until)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    mqtt_put_connect(&b, &(struct mqtt_connect){.level = MQTT_3_1_1,
+                                                .client_id = str_of(o->name),
+                                                .username = str_of(o->name),
+                                                .password = str_of(o->password),
+                                                .keep_alive_s = KEEPALIVE_S,
+                                                .clean = true});
+    enum err e = b.err ? b.err : say(s, buf_view(&b), until);
+    if (!e)
+        e = hear_connack(s, until);
+    buf_reset(&b);
+    mqtt_put_empty(&b, MQTT_DISCONNECT);
+    if (!e)
+        e = b.err ? b.err : say(s, buf_view(&b), until);
+    buf_fini(&b);
+    return e;
 }
 
 enum err takeover(const struct takeover_options *o, uint32_t wait_ms)
 {
-    struct told told = {false, 0};
     uint64_t until = clock_mono_ms() + wait_ms;
-    struct mosquitto *m = mosquitto_new(o->name, true, &told);
-    if (!m)
-        return ERR_NOMEM;
-    enum err e = ERR_BROKER;
-    if (!prepare(m, o) || mosquitto_connect(m, o->host, o->port, 30) != MOSQ_ERR_SUCCESS)
-        goto out;
-    while (!told.connack && clock_mono_ms() < until && step(m))
-        ;
-    if (told.connack)
-        e = told.code == 0 ? ERR_OK : ERR_DENIED;
-    else if (clock_mono_ms() >= until)
-        e = ERR_TIMEOUT;
-    mosquitto_disconnect(m);
-out:
-    mosquitto_destroy(m);
-    return e;
+    const struct stream_options where = {
+        .host = o->host, .port = o->port, .ca_file = o->ca_file, .cert_file = "", .key_file = ""};
+    struct stream *s = NULL;
+    char why[200];
+    enum err e = stream_open(&where, wait_for, &until, &s, why, sizeof why);
+    if (!e)
+        e = talk(s, o, &until);
+    else if (e == ERR_DENIED) /* its certificate is no good: that says nothing of the password */
+        e = ERR_BROKER;
+    stream_close(s);
+    return e == ERR_IO || e == ERR_CLOSED ? ERR_BROKER : e;
 }

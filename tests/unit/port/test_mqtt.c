@@ -50,7 +50,6 @@ static void wait_subscribed(struct seen *s, struct mqtt *m)
 static int start_broker(void **state)
 {
     (void)state;
-    mqtt_lib_init();
     return mosquitto_fixture_make(&broker) ? 0 : -1;
 }
 
@@ -58,7 +57,6 @@ static int remove_broker(void **state)
 {
     (void)state;
     mosquitto_fixture_remove(&broker);
-    mqtt_lib_fini();
     return 0;
 }
 

@@ -446,14 +446,6 @@ static int set_up(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_IGN);
-    mqtt_lib_init();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    mqtt_lib_fini();
     return 0;
 }
 
@@ -471,5 +463,5 @@ int main(void)
         cmocka_unit_test(bytes_that_come_one_by_one_make_a_message),
         cmocka_unit_test(a_flood_that_is_held_costs_nothing),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, NULL);
 }
