@@ -385,14 +385,27 @@ static enum err send_prepared(struct pg *db, const char *name, const char *sql,
     return ERR_OK;
 }
 
-enum err pg_prepared(struct pg *db, const char *name, const char *sql, const struct str *params,
-                     size_t n, struct pg_result **out)
+static enum err run_prepared(struct pg *db, const char *name, const char *sql,
+                             const struct str *params, size_t n, bool binary,
+                             struct pg_result **out)
 {
     PGresult *r = NULL;
-    enum err e = send_prepared(db, name, sql, params, n, false);
+    enum err e = send_prepared(db, name, sql, params, n, binary);
     if (!e)
         e = finish(db, &r);
     return e ? e : give(r, out);
+}
+
+enum err pg_prepared(struct pg *db, const char *name, const char *sql, const struct str *params,
+                     size_t n, struct pg_result **out)
+{
+    return run_prepared(db, name, sql, params, n, false, out);
+}
+
+enum err pg_prepared_binary(struct pg *db, const char *name, const char *sql,
+                            const struct str *params, size_t n, struct pg_result **out)
+{
+    return run_prepared(db, name, sql, params, n, true, out);
 }
 
 /* take_each hands out rows as they come; after an error the rest is only read. */

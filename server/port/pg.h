@@ -29,10 +29,13 @@ MUST_CHECK enum err pg_exec(struct pg *db, const char *sql, const struct str *pa
 /* pg_prepared: the same for a statement prepared on first use under `name`. */
 MUST_CHECK enum err pg_prepared(struct pg *db, const char *name, const char *sql,
                                 const struct str *params, size_t n, struct pg_result **out);
-/* pg_prepared_each: the same row by row as they come, however many there are, the columns in
- * PostgreSQL's binary form, which pg_text hands out as bytes (store/pg_binary.h reads them). `take`
- * sees a result of one row, which lives until it returns.  An error of `take` ends it; what is
- * still to come is read and thrown away. */
+/* pg_prepared_binary: the same with the columns in PostgreSQL's binary form, which pg_text hands
+ * out as bytes (store/pg_binary.h reads them). */
+MUST_CHECK enum err pg_prepared_binary(struct pg *db, const char *name, const char *sql,
+                                       const struct str *params, size_t n, struct pg_result **out);
+/* pg_prepared_each: that row by row as they come, however many there are: `take` sees a result of
+ * one row, which lives until it returns.  An error of `take` ends it; what is still to come is read
+ * and thrown away. */
 typedef enum err pg_each(void *ctx, const struct pg_result *row);
 MUST_CHECK enum err pg_prepared_each(struct pg *db, const char *name, const char *sql,
                                      const struct str *params, size_t n, pg_each *take, void *ctx);
