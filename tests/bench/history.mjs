@@ -2,7 +2,9 @@
 //
 // Fills chunks and roll-ups through the real encoder (history_load.c writes what merging leaves, without
 // the way through broker and landing tables, whose cost ingest.mjs measures), then asks for charts
-// over REST and, as Grafana does, in SQL.
+// over REST and, as Grafana does, in SQL. Last, half a million samples come from devices and wait in a
+// landing table: the last hour of one of their series, over REST from the server's memory, the same after
+// a start, when it has none of them, and in SQL.
 
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
@@ -10,7 +12,7 @@ import http from 'node:http';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { build, root, startStack, until } from '../e2e/lib/stack.mjs';
-import { cpuSeconds, honestPostgres, options, percentile, table } from './lib/load.mjs';
+import { Load, born, cpuSeconds, honestPostgres, options, percentile, storedSamples, storedUntil, table } from './lib/load.mjs';
 
 const usage = `node tests/bench/history.mjs [--quick] [--json] [--rounds 40]
 
@@ -83,19 +85,19 @@ const spans = quick ? [['24 h', day], ['7 d', 7 * day]] : [['24 h', day], ['7 d'
 const keyOf = (row) => `spb:/m${row.series}`;
 
 // Ends move by odd minutes, so that no two requests are the same.
-const chart = (row, span, i) => ({ key: keyOf(row), to: end - (span < days * day ? i * 61000 : 0), span });
+const chart = (row, span, i) => ({ endpoint, key: keyOf(row), to: end - (span < days * day ? i * 61000 : 0), span, least: 150 });
 
-async function overRest({ key, to, span }) {
-  const got = await get(`/devices/${endpoint}/history?series=${encodeURIComponent(key)}&from=${to - span}&to=${to}&points=500`);
+async function overRest({ endpoint: of, key, to, span, least }) {
+  const got = await get(`/devices/${of}/history?series=${encodeURIComponent(key)}&from=${to - span}&to=${to}&points=500`);
   const h = JSON.parse(got.body);
-  if (got.status !== 200 || h.points.length < 150 || h.points.length > 500) throw new Error(`no chart: ${got.body.slice(0, 200)}`);
+  if (got.status !== 200 || h.points.length < least || h.points.length > 500) throw new Error(`no chart: ${got.body.slice(0, 200)}`);
 }
 
-const asGrafana = (client) => async ({ key, to, span }) => {
+const asGrafana = (client) => async ({ endpoint: of, key, to, span, least }) => {
   const width = `${Math.ceil(span / 500 / 1000)} seconds`;
   const { rows } = await client.query('SELECT time, min, max, avg, n, last FROM grafana.buckets($1, $2, $3, $4, $5)',
-    [endpoint, key, new Date(to - span), new Date(to), width]);
-  if (rows.length < 150 || rows.length > 510) throw new Error(`no chart: ${rows.length} rows`);
+    [of, key, new Date(to - span), new Date(to), width]);
+  if (rows.length < least || rows.length > 510) throw new Error(`no chart: ${rows.length} rows`);
 };
 
 async function timed(ask, what) {
@@ -107,16 +109,44 @@ async function timed(ask, what) {
 // What a chart costs is the same on a busy machine: seconds of braidd and PostgreSQL.
 const cpu = () => cpuSeconds(stack.server.pid) + cpuSeconds(stack.postgres.pid);
 
+async function measureOne(name, label, ask, what) {
+  for (let i = 0; i < 6; i++) await ask(what(i)); // plans, caches
+  const took = [];
+  const before = cpu();
+  for (let i = 0; i < rounds; i++) took.push(await timed(ask, what(i)));
+  return { name, span: label, p50_ms: percentile(took, 50), p95_ms: percentile(took, 95), cpu_ms: (1000 * (cpu() - before)) / rounds };
+}
+
 async function measure(name, ask, rows) {
   const out = [];
-  for (const [label, span] of spans) {
-    for (let i = 0; i < 6; i++) await ask(chart(rows[i % rows.length], span, i)); // plans, caches
-    const took = [];
-    const before = cpu();
-    for (let i = 0; i < rounds; i++) took.push(await timed(ask, chart(rows[i % rows.length], span, i)));
-    out.push({ name, span: label, p50_ms: percentile(took, 50), p95_ms: percentile(took, 95), cpu_ms: (1000 * (cpu() - before)) / rounds });
-  }
+  for (const [label, span] of spans) out.push(await measureOne(name, label, ask, (i) => chart(rows[i % rows.length], span, i)));
   return out;
+}
+
+// What the server remembers of a landing table it forgets half a minute after that was opened: the first
+// run fills one table, the second most of the next.
+async function measureLanded(asSql) {
+  const nodes = 50;
+  const metrics = 20;
+  const load = await Load.start(stack, { nodes, metrics });
+  await born(stack, nodes);
+  for (const rows of [520000, 480000]) {
+    const goal = await storedSamples(stack) + rows;
+    await load.run(rows / metrics);
+    if (await storedUntil(stack, goal) === null) throw new Error('not all samples were stored');
+    await until(async () => (await stack.sql("SELECT FROM landing_slot WHERE state = 'closed'")).length === 0, 60000, 'the full table packed');
+  }
+  await load.stop();
+  const [of] = await stack.sql(`SELECT d.endpoint, s.key FROM landed l JOIN series s ON s.id = l.series_id JOIN device d ON d.id = s.device_id
+    WHERE s.datatype = 'Double' LIMIT 1`);
+  const to = Date.now();
+  const last = (i) => ({ ...of, to: to + i, span: 3600000, least: 1 });
+  const out = [await measureOne('REST', 'from memory', overRest, last), await measureOne('SQL', 'from the tables', asSql, last)];
+  await stack.server.restart();
+  await until(async () => (await get(`/devices/${of.endpoint}`)).status === 200, 20000);
+  out.push(await measureOne('REST', 'from the tables', overRest, last));
+  const [{ n }] = await stack.sql('SELECT count(*)::int AS n FROM landed');
+  return { rows: n, charts: out };
 }
 
 // The first request after PostgreSQL was started anew, and after the kernel forgot its files if we may
@@ -143,12 +173,14 @@ try {
   await stack.server.start();
   await until(async () => (await get(`/devices/${endpoint}`)).status === 200, 20000);
   const rest = await measure('REST', overRest, rows);
-  const sql = await stack.withClient('braid_grafana', 'braid', (client) => measure('SQL', asGrafana(client), rows));
+  const withSql = (work) => stack.withClient('braid_grafana', 'braid', (client) => work(asGrafana(client)));
+  const sql = await withSql((ask) => measure('SQL', ask, rows));
+  const landed = await withSql(measureLanded);
   const first = await cold(rows);
   const charts = [...rest, ...sql].map((c) => ({ ...c, limit_ms: c.span === '24 h' ? 15 : 40 }));
   const ok = rows.every((r) => !r.limit || r.bytes <= r.limit) && charts.every((c) => c.p95_ms < c.limit_ms);
   if (json) {
-    console.log(JSON.stringify({ quick, days, at_rest: rows, plain_bytes: plainBytes, charts, cold: first, ok }));
+    console.log(JSON.stringify({ quick, days, at_rest: rows, plain_bytes: plainBytes, charts, landed, cold: first, ok }));
   } else {
     table([['at rest, with indexes and roll-ups', 'M samples', 'B/sample', 'of it roll-ups', 'limit', '/ plain rows', 'encode ns'],
       ...rows.map((r) => [r.kind, (r.samples / 1e6).toFixed(1), r.bytes.toFixed(2), r.rollup_bytes.toFixed(2), r.limit ?? '',
@@ -157,6 +189,7 @@ try {
     console.log('');
     table([['a chart of 500 points', 'p50 ms', 'p95 ms', 'limit', 'CPU ms'],
       ...charts.map((c) => [`${c.name} ${c.span}`, c.p50_ms.toFixed(1), c.p95_ms.toFixed(1), `< ${c.limit_ms}`, c.cpu_ms.toFixed(1)]),
+      ...landed.charts.map((c) => [`${c.name}, last hour, ${landed.rows} rows landed, ${c.span}`, c.p50_ms.toFixed(1), c.p95_ms.toFixed(1), '', c.cpu_ms.toFixed(1)]),
       ...first.map((c) => [`REST ${c.span}, first after a start${c.os_cache_dropped ? ', page cache dropped' : ''}`, c.first_ms.toFixed(1), '', '', ''])]);
   }
 } finally {
