@@ -17,8 +17,8 @@ function Row({ endpoint, s, classes }: { endpoint: string; s: SeriesStorage; cla
     <li>
       <span class="series-key">{s.series}</span>
       <span class="spring" />
-      <span class="muted num">
-        {s.samples > 0 && `${count_text(s.samples)} samples, about ${bytes_text(s.bytes)}`}
+      <span class="muted num" title={`${count_text(s.samples)} samples`}>
+        {s.samples > 0 && `about ${bytes_text(s.bytes)}`}
       </span>
       {may_admin.value ? (
         <select
