@@ -178,6 +178,45 @@ static void a_subscription_to_one_device_is_answered_at_once(void **state)
     leave(f, c);
 }
 
+/* A device with news, its row and values due, at the tick of a shard. */
+static void news(struct one_shard *f, struct device *d)
+{
+    d->row_dirty = d->live_values = true;
+    d->newest_us = clock_mono_us();
+    if (list_empty(&d->dirty_node))
+        list_append(&f->shard.dirty, &d->dirty_node);
+    feed_tick(&f->shard);
+}
+
+static bool made(const struct one_shard *f)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    metrics_expose(f->engine.metrics, &text);
+    bool none = strstr(buf_text(&text), "braid_live_seconds_count 0\n");
+    buf_fini(&text);
+    return !none;
+}
+
+static void what_nobody_follows_is_not_made(void **state)
+{
+    struct one_shard *f = *state;
+    struct device *followed = online(f, 1), *other = online(f, 2);
+    news(f, followed);
+    assert_int_equal(followed->row_sent_ms, 0);
+    assert_false(made(f));
+    struct client *c = join(f, LIVE_DEVICE, "dev-1");
+    assert_int_equal(live_table_add(f->shard.live, c->outbox, c->sub), ERR_OK);
+    news(f, other);
+    assert_int_equal(other->row_sent_ms, 0);
+    assert_false(made(f));
+    news(f, followed);
+    assert_int_equal(followed->row_sent_ms, f->shard.now.mono_ms);
+    assert_true(made(f));
+    live_table_remove_outbox(f->shard.live, c->outbox);
+    leave(f, c);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -189,6 +228,7 @@ int main(void)
         CASE(asked_for_again_it_starts_over_and_ends_once_for_each),
         CASE(who_leaves_takes_the_rest_of_its_snapshots_along),
         CASE(a_subscription_to_one_device_is_answered_at_once),
+        CASE(what_nobody_follows_is_not_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
