@@ -37,6 +37,8 @@ withStack('a node whose messages go missing', { config: { 'sparkplug.reorder_ms'
     await say('NDATA', 8, 8);
     await until(async () => (await stack.metric('braid_sequence_lost_total')) === 4, 10000);
     assert.equal((await strand()).lost_messages, 4); // three missing, and the one behind them
+    for (const [how, n] of [['missing', 3], ['unusable', 1]])
+      await until(async () => (await stack.metric(`braid_sequence_lost_total{how="${how}"}`)) === n, 15000, how);
     await until(async () => (await timeline('loss')).some((text) => /3 did not come, 1 that came after/.test(text)));
     await until(() => asked.seen.length === 1);
     await say('NBIRTH', 0, 9);

@@ -61,6 +61,7 @@ static void gap_that_stays_open_makes_the_node_stale_and_asks_for_rebirth(void *
              "publish spBv1.0/G/NCMD/E\n"
              "rebirth: sequence gap not filled in time\n");
     assert_int_equal(info(f).lost_messages, 3); /* 2 and 3 missing, 4 thrown away */
+    assert_int_equal(info(f).never_came, 2);
     assert_int_equal(info(f).last_cause, SPB_CAUSE_SEQ_GAP);
     assert_int_equal(info(f).n_devices_born, 0);
     born(f, 0);
@@ -120,11 +121,13 @@ static void what_is_missing_counts_as_lost_until_it_comes(void **state)
     pass(f, 2000); /* the second gap stays open */
     assert_int_equal(info(f).missing, 0);
     assert_int_equal(info(f).lost_messages, 4); /* 4, 5, 6, and 7 cannot be used */
+    assert_int_equal(info(f).never_came, 3);
     assert_int_equal(info(f).gaps, 2);
     temp(f, 8, 8); /* named: taken although stale */
     assert_int_equal(info(f).lost_messages, 4);
     say(f, G_E("NDATA"), 9, only_alias(real("", 9), 5));
     assert_int_equal(info(f).lost_messages, 5); /* its alias means nothing now */
+    assert_int_equal(info(f).never_came, 3);
 }
 
 static void an_open_gap_waits_while_messages_wait_unread(void **state)
