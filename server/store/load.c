@@ -84,16 +84,15 @@ static enum err visit_device(struct loading *l, const struct str *f)
         .group = f[2],
         .node = f[3],
         .status = f[4],
-        .sentence = f[5],
-        .link = f[6],
-        .status_since_ms = time_ms(f[7]),
-        .last_seen_ms = time_ms(f[8]),
-        .created_ms = time_ms(f[9]),
-        .manufacturer = f[10],
-        .model = f[11],
-        .serial = f[12],
-        .firmware = f[13],
-        .fault = f[14],
+        .link = f[5],
+        .status_since_ms = time_ms(f[6]),
+        .last_seen_ms = time_ms(f[7]),
+        .created_ms = time_ms(f[8]),
+        .manufacturer = f[9],
+        .model = f[10],
+        .serial = f[11],
+        .firmware = f[12],
+        .fault = f[13],
     };
     return l->v->device ? l->v->device(l->v->ctx, &d) : ERR_OK;
 }
@@ -191,15 +190,12 @@ static enum err visit_command(struct loading *l, const struct str *f)
 {
     const struct load_command c = {
         .id = f[0],
-        .endpoint = f[1],
-        .op = f[2],
-        .request = f[3],
-        .state = f[4],
-        .token = f[5],
-        .device_id = number(f[6]),
-        .created_ms = time_ms(f[7]),
-        .sent_ms = time_ms(f[8]),
-        .by = f[9],
+        .request = f[1],
+        .state = f[2],
+        .device_id = number(f[3]),
+        .created_ms = time_ms(f[4]),
+        .sent_ms = time_ms(f[5]),
+        .by = f[6],
     };
     return l->v->command ? l->v->command(l->v->ctx, &c) : ERR_OK;
 }
@@ -219,9 +215,9 @@ static const struct table latest_table = {
 /* In the order of load.h.  Series come by id: those of one birth follow each other, in its order.
  */
 static const struct table before_values[] = {
-    {"device", visit_device, 15,
-     COPY("SELECT id, endpoint, spb_group, spb_node, status, sentence, link, status_since, "
-          "last_seen, created_at, manufacturer, model, serial, firmware, fault FROM device")},
+    {"device", visit_device, 14,
+     COPY("SELECT id, endpoint, spb_group, spb_node, status, link, status_since, last_seen, "
+          "created_at, manufacturer, model, serial, firmware, fault FROM device")},
     {"registration", visit_registration, 11,
      COPY("SELECT device_id, state, dialect, version, lifetime::bigint, binding, queue_mode, "
           "links, registered_at, updated_at, expires_at FROM registration")},
@@ -238,10 +234,10 @@ static const struct table before_values[] = {
 static const struct table with_values[] = {
     {"series", visit_series, 5,
      COPY("SELECT id, device_id, key, datatype, unit FROM series ORDER BY id")},
-    {"command", visit_command, 10,
-     COPY("SELECT c.id::text, d.endpoint, c.op, c.request, c.state, c.token, c.device_id, "
-          "c.created_at, c.sent_at, c.by_name FROM command c JOIN device d ON d.id = c.device_id "
-          "WHERE c.state IN ('queued', 'sent', 'accepted') ORDER BY c.created_at, c.id")},
+    {"command", visit_command, 7,
+     COPY("SELECT c.id::text, c.request, c.state, c.device_id, c.created_at, c.sent_at, c.by_name "
+          "FROM command c WHERE c.state IN ('queued', 'sent', 'accepted') "
+          "ORDER BY c.created_at, c.id")},
     {"identity", visit_identity, 2,
      COPY("SELECT endpoint, state FROM identity WHERE state <> 'active' ORDER BY endpoint")},
 };

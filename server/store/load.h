@@ -8,7 +8,7 @@
 struct load_device {
     int64_t id;
     struct str endpoint, group, node; /* group.p NULL: no Sparkplug strand yet */
-    struct str status, sentence, link;
+    struct str status, link;
     int64_t status_since_ms, last_seen_ms, created_ms;
     struct str manufacturer, model, serial, firmware, fault;
 };
@@ -46,7 +46,7 @@ struct load_series {
     struct str value, origin; /* JSON text; source word */
 };
 struct load_command {
-    struct str id, endpoint, op, request, state, token, by;
+    struct str id, request, state, by;
     int64_t device_id, created_ms, sent_ms;
 };
 struct load_identity {

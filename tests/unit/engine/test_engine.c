@@ -267,13 +267,12 @@ static void a_command_that_was_marked_but_not_sent_at_a_stop_is_queued_again(voi
 static const struct load_device known = {.id = 1,
                                          .endpoint = STR("dev-1"),
                                          .status = STR("online"),
-                                         .sentence = STR("Online"),
                                          .link = STR("up"),
                                          .status_since_ms = 1,
                                          .last_seen_ms = 1000,
                                          .created_ms = 1};
 
-static void restore(struct fixture *f, const char *op, const char *request)
+static void restore(struct fixture *f, const char *request)
 {
     f->registration = (struct load_registration){.device_id = 1,
                                                  .state = STR("registered"),
@@ -283,8 +282,6 @@ static void restore(struct fixture *f, const char *op, const char *request)
                                                  .links = STR("</3/0>"),
                                                  .lifetime = 0};
     f->command = (struct load_command){.id = str_of(id),
-                                       .endpoint = STR("dev-1"),
-                                       .op = str_of(op),
                                        .request = str_of(request),
                                        .state = STR("sent"),
                                        .device_id = 1,
@@ -313,7 +310,7 @@ static bool follows_ack(size_t n)
 static void a_queued_command_goes_out_after_the_acknowledgement_and_not_before(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    restore(f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
     f->registration.state = str_of("deregistered");
     f->command.state = str_of("queued");
     start(f);
@@ -351,7 +348,7 @@ static void a_marked_command_waits_for_an_acknowledgement_that_came_between(void
 static void a_load_that_fails_half_way_leaves_no_engine(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    restore(f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
     prepare(f, "200000");
     world.load_result = ERR_DB;
     assert_int_equal(run(f), ERR_DB);
@@ -365,7 +362,7 @@ static void a_load_that_fails_half_way_leaves_no_engine(void **state)
 static void after_a_restart_a_sent_read_is_sent_again(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    restore(f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
     start(f);
     assert_non_null(world_wait(PUBLISHED, "lwm2m/dev-1/cmd/"));
 }
@@ -373,7 +370,7 @@ static void after_a_restart_a_sent_read_is_sent_again(void **state)
 static void after_a_restart_a_sent_execute_is_unknown_and_never_sent_again(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "execute", "{\"op\":\"execute\",\"path\":\"/3/0/4\"}");
+    restore(f, "{\"op\":\"execute\",\"path\":\"/3/0/4\"}");
     start(f);
     assert_non_null(world_wait(STORED, "|unknown|"));
     world_say(&world.lw, "lwm2m/dev-1/update", "{}", false);
@@ -384,7 +381,7 @@ static void after_a_restart_a_sent_execute_is_unknown_and_never_sent_again(void 
 static void a_write_that_was_accepted_before_a_restart_has_succeeded(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "write", "{\"op\":\"write\",\"path\":\"/1/0/1\",\"value\":60}");
+    restore(f, "{\"op\":\"write\",\"path\":\"/1/0/1\",\"value\":60}");
     f->command.state = str_of("accepted");
     start(f);
     assert_non_null(world_wait(STORED, "|succeeded|accepted; Braid restarted"));
@@ -393,7 +390,7 @@ static void a_write_that_was_accepted_before_a_restart_has_succeeded(void **stat
 static void a_restart_and_a_lost_session_make_us_blind_until_a_message(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    restore(f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
     world.n_commands = 0;
     start(f);
     assert_true(shows(f, "dev-1", "\"unknown\",\"sentence\":\"Unknown: Braid restarted"));
@@ -536,7 +533,7 @@ static void a_value_that_waited_in_the_broker_has_no_trusted_time(void **state)
 static void drained_and_retained_messages_do_not_make_a_device_look_alive(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    restore(f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
     world.n_commands = 0;
     start(f);
     world.lw.handler.disconnected(world.lw.handler.ctx, &world.lw, "test");
@@ -567,7 +564,7 @@ static void say_drained(void)
 static void expiry_waits_for_the_updates_the_broker_kept(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    restore(f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
     world.n_commands = 0;
     f->registration.lifetime = 60;
     f->registration.expires_ms = clock_utc_ms() - 1000; /* ran out while we were away */
@@ -585,7 +582,7 @@ static void expiry_waits_for_the_updates_the_broker_kept(void **state)
 static void what_no_kept_update_renews_expires_after_the_drain(void **state)
 {
     struct fixture *f = *state;
-    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    restore(f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
     world.n_commands = 0;
     f->registration.lifetime = 60;
     f->registration.expires_ms = clock_utc_ms() - 1000;
@@ -733,7 +730,7 @@ static void commands_beyond_the_limit_fail_at_once_and_say_so(void **state)
     enum cmd_state end;
     struct buf members;
     char one[37];
-    restore(f, "read", "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
+    restore(f, "{\"op\":\"read\",\"path\":\"/3/0/0\"}");
     world.n_commands = world.n_registrations = 0;
     start(f);
     register_device();

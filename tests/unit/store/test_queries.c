@@ -541,8 +541,8 @@ static enum err see_command(void *ctx, const struct load_command *c)
 {
     struct loaded *l = ctx;
     visited(l, &l->commands, 'c');
-    l->ok = l->ok && str_is(c->state, l->commands == 1 ? "sent" : "queued") &&
-            str_is(c->endpoint, "two") && str_is(c->by, "ann");
+    l->ok = l->ok && str_is(c->state, l->commands == 1 ? "sent" : "queued") && c->device_id == 2 &&
+            str_is(c->by, "ann");
     return ERR_OK;
 }
 
