@@ -759,6 +759,24 @@ static void what_landed_is_read_from_memory_if_all_of_it_is_there(void **state)
         "UPDATE landing_slot SET turn = 1, state = 'open' WHERE slot = 0");
 }
 
+/* However cheap workers seem, here those that read landing tables would be dearer than the reading.
+ */
+static void landing_tables_are_read_without_workers(void **state)
+{
+    (void)state;
+    struct pg_result *r;
+    sql("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; "
+        "SET min_parallel_table_scan_size = 0; SET max_parallel_workers_per_gather = 4");
+    assert_int_equal(pg_exec(owner, "EXPLAIN SELECT FROM landed WHERE series_id = 1", NULL, 0, &r),
+                     ERR_OK);
+    for (size_t i = 0; i < pg_rows(r); i++)
+        assert_null(memmem(pg_text(r, i, 0).p, pg_text(r, i, 0).n, "Parallel", 8));
+    assert_true(pg_rows(r) >= 8);
+    pg_result_free(r);
+    sql("RESET parallel_setup_cost; RESET parallel_tuple_cost; "
+        "RESET min_parallel_table_scan_size; RESET max_parallel_workers_per_gather");
+}
+
 static void sql_unpacks_what_c_packs(void **state)
 {
     (void)state;
@@ -903,6 +921,7 @@ int main(void)
         TEST(landed_samples_are_told_one_by_one_up_to_the_limit),
         TEST(the_last_sample_before_a_time_is_found),
         TEST(what_landed_is_read_from_memory_if_all_of_it_is_there),
+        TEST(landing_tables_are_read_without_workers),
         TEST(sql_unpacks_what_c_packs),
         TEST(a_session_of_another_time_zone_sees_the_same),
         TEST(widths_of_dashboards_become_whole),
