@@ -11,7 +11,9 @@
 struct restoring {
     struct engine *engine;
     struct moment now;
-    struct map devices; /* id -> device */
+    struct map devices;  /* id -> device */
+    struct device **all; /* as they came, and so as they lie in memory: fast to walk */
+    size_t n_all, cap_all;
     struct device *last;
     /* Rows of one device that follow each other: a shape is made of all at once. */
     struct device *run_of;
@@ -26,6 +28,20 @@ static struct device *find(struct restoring *r, int64_t id)
     if (!r->last || r->last->id != id)
         r->last = map_find_u64(&r->devices, (uint64_t)id);
     return r->last;
+}
+
+static enum err remember(struct restoring *r, struct device *d)
+{
+    if (r->n_all == r->cap_all) {
+        size_t cap = r->cap_all ? r->cap_all * 2 : 1024;
+        struct device **v = realloc(r->all, cap * sizeof *v);
+        if (!v)
+            return ERR_NOMEM;
+        r->all = v;
+        r->cap_all = cap;
+    }
+    r->all[r->n_all++] = d;
+    return map_put_u64(&r->devices, (uint64_t)d->id, d, NULL);
 }
 
 /* The verdict as it was stored: what is still true after a restart is neither new nor told anew. */
@@ -78,7 +94,7 @@ static enum err on_device(void *ctx, const struct load_device *l)
         if (e)
             return e;
     }
-    return map_put_u64(&r->devices, (uint64_t)l->id, d, NULL);
+    return remember(r, d);
 }
 
 static enum lw_reg_state reg_state(struct str word)
@@ -295,17 +311,15 @@ static enum err on_identity(void *ctx, const struct load_identity *l)
     return standing_restore(r->engine, l);
 }
 
-static void settle_all(struct engine *e, struct moment now)
+static void settle_all(struct restoring *r)
 {
-    for (unsigned i = 0; i < e->n_shards; i++) {
-        struct shard *s = &e->shards[i];
-        s->now = now;
-        size_t it = 0;
-        for (struct device *d; (d = map_next(&s->by_endpoint, &it));) {
-            points_restored(d);
-            d->judge = true;
-            device_settle(d);
-        }
+    for (unsigned i = 0; i < r->engine->n_shards; i++)
+        r->engine->shards[i].now = r->now;
+    for (size_t i = 0; i < r->n_all; i++) {
+        struct device *d = r->all[i];
+        points_restored(d);
+        d->judge = true;
+        device_settle(d);
     }
 }
 
@@ -336,10 +350,11 @@ enum err engine_restore(struct engine *e)
     if (!err) {
         atomic_store(&e->next_device_id, max_device + 1);
         atomic_store(&e->next_series, max_series + 1);
-        settle_all(e, r->now);
-        log_info("engine.restored", KI("devices", r->devices.n), KI("max_series", max_series));
+        settle_all(r);
+        log_info("engine.restored", KI("devices", r->n_all), KI("max_series", max_series));
     }
     map_fini(&r->devices);
+    free(r->all);
     arena_fini(&r->run_texts);
     arena_fini(&r->scratch);
     free(r);
