@@ -74,6 +74,7 @@ struct writer {
 
     /* the writer's thread only (before it starts: writer_start) */
     struct pg *db;       /* NULL: down */
+    struct second *second;
     struct spool *spool; /* NULL: none */
     struct put *hand;
     size_t n_hand;
@@ -298,7 +299,7 @@ static void empty_hand(struct writer *w)
 
 static void replay(struct writer *w)
 {
-    if (replay_step(w->spool, w->db, w->metrics, &w->landing)) {
+    if (replay_step(w->spool, w->db, w->second, w->metrics, &w->landing)) {
         go_down(w);
         return;
     }
@@ -534,6 +535,7 @@ static void destroy(struct writer *w)
     put_block_close(w->block);
     pg_close(w->db);
     pg_close(w->dialled);
+    second_free(w->second);
     spool_close(w->spool);
     chunk_fini(&w->chunk);
     buf_fini(&w->scratch);
@@ -555,7 +557,7 @@ static enum err init(struct writer *w, const struct config *c, struct recent *re
     buf_init(&w->scratch, RECORD_MAX_BYTES);
     landing_init(&w->landing, recent, c->history_slot_rows, c->history_slot_s);
     w->conninfo = strdup(c->db_conninfo);
-    enum err e = w->conninfo ? ERR_OK : ERR_NOMEM;
+    enum err e = w->conninfo ? second_new(w->conninfo, &w->second) : ERR_NOMEM;
     chunk_init(&w->chunk);
     if (!e)
         e = crypto_random(&id, sizeof id);
