@@ -5,13 +5,16 @@
 // Sparkplug DDATA of 5 and of 20 metrics, as fast as the broker takes them, from nodes with certificates
 // that write their messages in bursts, as gateways do; --per-write 1 is a fleet of devices that each
 // say one thing at a time, --plain the console's listener with two connections for all nodes. After
-// each run the bare COPY BINARY rate into a table of the same shape, best of 1, 2 and 4 connections.
+// each run the bare COPY BINARY rate into a table of the same shape, best of 1, 2 and 4 connections;
+// after the pairs the server stops, and the same messages go through the broker to somebody who only
+// counts them: more than the bare broker forwards, nobody can store.
 // Every sample that was sent must be in the table. Also: CPU per stored metric by process, without the
 // generator, and whether packing keeps up: what is in closed landing tables has to be packed, what is
 // in the open one (at most history.slot_rows) not yet.
 
+import os from 'node:os';
 import { startStack } from '../e2e/lib/stack.mjs';
-import { Load, bareCopy, born, cpuOf, difference, honestPostgres, makeBareTable, median, options, settled,
+import { Load, bareBroker, bareCopy, born, cpuOf, difference, honestPostgres, makeBareTable, median, options, settled,
   storedSamples, storedUntil, table } from './lib/load.mjs';
 
 const usage = 'node tests/bench/ingest.mjs [--pairs 5] [--metrics 5,20] [--nodes 200] [--samples 2000000] [--per-write 64] [--plain] [--quick] [--json]';
@@ -49,6 +52,15 @@ async function packing(stack) {
   return { packed, stored, open, waiting: Math.max(0, stored - packed - open), backlog: await stack.metric('braid_landing_backlog_tables') };
 }
 
+// What the broker alone forwards, as often as there were pairs.
+async function withoutServer(stack, load) {
+  const runs = [];
+  await stack.server.stop();
+  for (let i = 0; i < o.pairs; i++) runs.push(await bareBroker(stack, load, Math.round(o.samples / load.metrics)));
+  await stack.server.start();
+  return { messages_per_s: median(runs.map((r) => r.messages_per_s)), broker_us: median(runs.map((r) => r.broker_us)), runs };
+}
+
 async function measure(stack, metrics) {
   const load = await Load.start(stack, { nodes: o.nodes, metrics, tls: !o.plain, args: ['--load-per-write', o['per-write']] });
   const pairs = [];
@@ -62,6 +74,7 @@ async function measure(stack, metrics) {
     say(`  ${metrics} per message, pair ${i + 1}: ${Math.round(mine.metrics_per_s)} metrics/s stored, bare COPY ${bare.best} rows/s`);
   }
   const rows = Number((await stack.sql('SELECT count(*) FROM samples'))[0].count) - countBefore;
+  const broker = await withoutServer(stack, load);
   await load.stop();
   const sent = pairs.reduce((sum, p) => sum + p.sent, 0);
   const of = (pick) => median(pairs.map(pick));
@@ -70,7 +83,7 @@ async function measure(stack, metrics) {
   return {
     metrics_per_message: metrics, landing: shape, sent, stored: rows, lost: sent - rows,
     metrics_per_s: of((p) => p.metrics_per_s), messages_per_s: of((p) => p.messages_per_s), bare_per_s: of((p) => p.bare_per_s),
-    ratio: of((p) => p.ratio), cpu_us: cpu, cpu_us_total: cpu.braidd + cpu.mosquitto + cpu.postgres,
+    ratio: of((p) => p.ratio), bare_broker: broker, broker_ratio: of((p) => p.messages_per_s) / broker.messages_per_s, cpu_us: cpu, cpu_us_total: cpu.braidd + cpu.mosquitto + cpu.postgres,
     generator_us: of((p) => p.generator_us),
     packing: { ...last, share: last.packed / last.stored, share_of_due: last.packed / (last.stored - last.open) }, pairs,
   };
@@ -91,6 +104,12 @@ try {
       ['bare COPY rows/s (best of 1, 2, 4)', ...results.map((r) => Math.round(r.bare_per_s))],
       ['stored / bare COPY', ...results.map((r) => r.ratio.toFixed(2))],
       ['  target at least', ...results.map((r) => targets[r.metrics_per_message]?.ratio ?? '-')],
+      ['bare broker, messages/s to a reader', ...results.map((r) => Math.round(r.bare_broker.messages_per_s))],
+      ['stored / bare broker', ...results.map((r) => r.broker_ratio.toFixed(2))],
+      ['  most of bare COPY that the broker lets through',
+        ...results.map((r) => ((r.bare_broker.messages_per_s * r.metrics_per_message) / r.bare_per_s).toFixed(2))],
+      ['  most that the CPU allows: cores / (us together + generator)',
+        ...results.map((r) => ((os.cpus().length * 1e6) / (r.cpu_us_total + r.generator_us) / r.bare_per_s).toFixed(2))],
       ['us CPU per stored metric: braidd', ...results.map((r) => us(r.cpu_us.braidd))],
       ['  mosquitto', ...results.map((r) => us(r.cpu_us.mosquitto))],
       ['  postgres', ...results.map((r) => us(r.cpu_us.postgres))],

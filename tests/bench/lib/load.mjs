@@ -191,3 +191,18 @@ export async function bareCopy(stack, rows, batch = 20000) {
   }
   return { best: Math.max(...runs.map((r) => r.rows_per_s)), runs };
 }
+
+// bareBroker(stack, load, messages): messages/s of the same generator through the same broker to one
+// reader on the server's socket who only counts them. The server must not run: the broker forwards to
+// one client, as ever, and the reader takes the server's name.
+export async function bareBroker(stack, load, messages) {
+  const child = spawn(path.join(programs, 'tests/bench_broker'),
+    [path.join(stack.dir, 'broker/mosquitto.sock'), 'braid-sp', 'spBv1.0/#', messages].map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  await lines.next(); // it listens
+  const before = cpuSeconds(stack.broker.pid);
+  await load.run(messages);
+  const said = JSON.parse((await lines.next()).value);
+  if (said.messages < messages) throw new Error(`bare broker: ${said.messages} of ${messages} messages`);
+  return { ...said, broker_us: ((cpuSeconds(stack.broker.pid) - before) * 1e6) / messages };
+}
