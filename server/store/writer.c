@@ -31,8 +31,8 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "port/crypto.h"
-#include "store/apply.h"
 #include "store/dialer.h"
+#include "store/hand.h"
 #include "store/replay.h"
 #include "store/spool.h"
 
@@ -41,13 +41,11 @@
 #define BATCHES_HIGH     192
 #define BATCHES_BEHIND   128
 #define BATCHES_LOW      32
-#define GROUP_PUTS       APPLY_PUTS_MAX /* statements of one transaction */
-#define GROUP_SPACING_MS 4              /* so that a busy state lane shares commits */
+#define GROUP_SPACING_MS 4 /* so that a busy state lane shares commits */
 #define CHUNK_DUE        (4 * BATCH_SAMPLES)
 #define HOLD_MS          100 /* how long samples wait for company */
 #define STUCK_MS         100
 #define HOUSEKEEPING_MS  3600000
-#define RECORD_MAX_BYTES ((size_t)256 << 20)
 
 struct writer {
     char *conninfo;
@@ -73,28 +71,14 @@ struct writer {
     int64_t since_ms;
 
     /* the writer's thread only (before it starts: writer_start) */
-    struct pg *db;       /* NULL: down */
+    struct pg *db; /* NULL: down */
     struct second *second;
     struct spool *spool; /* NULL: none */
-    struct put *hand;
-    size_t n_hand;
+    struct hand hand;
     struct landing landing;
-    struct chunk chunk;
-    uint64_t arrived_us[CHUNK_BATCHES_MAX]; /* of the batches in `chunk` */
-    size_t n_arrived;
-    struct chunk_view view; /* of `chunk`; rows + text_rows > 0: it is in the hand */
-    struct batch_done *chunk_done, **chunk_done_end;
-    uint64_t writer_id, next_batch_no;
     uint64_t next_group_ms, next_housekeeping_ms;
     uint64_t retry_ms; /* when to try again what could not leave the hand */
-    struct buf scratch;
-    enum err results[GROUP_PUTS];
 };
-
-static bool chunk_in_hand(const struct writer *w)
-{
-    return w->view.rows + w->view.text_rows > 0;
-}
 
 static bool spool_pending(const struct writer *w)
 {
@@ -133,9 +117,12 @@ static void go_up(struct writer *w, struct pg *db)
     log_info("store.up", KI("spooled_bytes", w->spool ? spool_bytes(w->spool) : 0));
 }
 
-static void worked(struct writer *w)
+/* What something that was done over the connection says of it. */
+static void judge(struct writer *w, enum err e)
 {
-    if (w->dialer)
+    if (e)
+        go_down(w);
+    else if (w->dialer)
         dialer_worked(w->dialer);
 }
 
@@ -160,108 +147,7 @@ static void cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t d
         pthread_cond_timedwait(c, lock, &t);
 }
 
-/* ---- the hand ---- */
-
-/* finish_puts takes the first n statements out of the hand and calls their completions. */
-static void finish_puts(struct writer *w, size_t n, const enum err *results)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct put *p = w->hand;
-        w->hand = p->next;
-        w->n_hand--;
-        if (p->done)
-            p->done(p->ctx, results ? results[i] : ERR_OK);
-        put_free(p);
-    }
-}
-
-static void drop_chunk(struct writer *w, enum err result)
-{
-    struct batch_done *done = w->chunk_done;
-    w->chunk_done = NULL;
-    w->chunk_done_end = &w->chunk_done;
-    w->view = (struct chunk_view){.rows = 0};
-    w->n_arrived = 0;
-    chunk_reset(&w->chunk);
-    batch_tell(done, result);
-}
-
-/* One observation per batch, of what waited longest in it. */
-static void observe_latency(const struct writer *w)
-{
-    uint64_t now = clock_mono_us();
-    for (size_t i = 0; i < w->n_arrived; i++)
-        histogram_observe_us(w->metrics, H_STORE, now - w->arrived_us[i]);
-}
-
-static void puts_to_db(struct writer *w)
-{
-    if (apply_puts(w->db, w->metrics, w->hand, w->n_hand, w->results)) {
-        go_down(w);
-        return;
-    }
-    worked(w);
-    finish_puts(w, w->n_hand, w->results);
-}
-
-static void chunk_to_db(struct writer *w)
-{
-    uint64_t stored = 0;
-    if (apply_chunk(w->db, w->metrics, &w->landing, &w->view, &stored)) {
-        go_down(w);
-        return;
-    }
-    worked(w);
-    metric_add(w->metrics, M_SAMPLES_STORED, (int64_t)stored);
-    observe_latency(w);
-    drop_chunk(w, ERR_OK);
-}
-
-/* What is a cache gives way to what is owed to somebody: *result tells that it was dropped. */
-static enum err put_to_spool(struct writer *w, const struct put *p, enum err *result)
-{
-    buf_reset(&w->scratch);
-    put_encode(p, &w->scratch);
-    bool yields = statement_is_cache(p->stmt) && !spool_spares(w->spool, w->scratch.n);
-    *result = yields ? ERR_FULL : ERR_OK;
-    if (w->scratch.err || yields)
-        return w->scratch.err;
-    return spool_append(w->spool, SPOOL_STATEMENT, 0, buf_view(&w->scratch));
-}
-
-/* puts_to_spool moves as many statements as fit; false if some stay in the hand. */
-static bool puts_to_spool(struct writer *w)
-{
-    size_t n = 0, dropped = 0;
-    enum err e = ERR_OK;
-    for (const struct put *p = w->hand; p && !e; p = p->next) {
-        e = put_to_spool(w, p, &w->results[n]);
-        dropped += !e && w->results[n];
-        n += !e;
-    }
-    enum err synced = spool_sync(w->spool);
-    if (synced)
-        return false;
-    metric_add(w->metrics, M_CACHES_DROPPED, (int64_t)dropped);
-    finish_puts(w, n, w->results);
-    return !e;
-}
-
-static void chunk_to_spool(struct writer *w)
-{
-    uint32_t rows = w->view.rows + w->view.text_rows;
-    buf_reset(&w->scratch);
-    chunk_encode(&w->view, &w->scratch);
-    enum err e = w->scratch.err;
-    if (!e)
-        e = spool_append(w->spool, SPOOL_CHUNK, rows, buf_view(&w->scratch));
-    if (!e)
-        e = spool_sync(w->spool);
-    if (e)
-        return;
-    metric_add(w->metrics, M_SAMPLES_SPOOLED, rows);
-    drop_chunk(w, ERR_OK);
-}
+/* ---- what is done with the hand ---- */
 
 /* More waits than PostgreSQL seems to take. */
 static bool is_behind(struct writer *w)
@@ -276,35 +162,33 @@ static bool is_behind(struct writer *w)
  * stays in the hand. */
 static void empty_hand(struct writer *w)
 {
-    if (w->n_hand)
+    struct hand *h = &w->hand;
+    if (h->n_puts)
         w->next_group_ms = clock_mono_ms() + GROUP_SPACING_MS;
     w->retry_ms = clock_mono_ms() + STUCK_MS;
     bool full = false, slow = w->spool && is_behind(w);
-    if (w->n_hand && w->db && !spool_pending(w))
-        puts_to_db(w);
-    if (w->n_hand && w->spool)
-        full = !puts_to_spool(w);
+    if (h->n_puts && w->db && !spool_pending(w))
+        judge(w, hand_puts_to_db(h, w->db));
+    if (h->n_puts && w->spool)
+        full = !hand_puts_to_spool(h, w->spool);
     /* a chunk may overtake statements: nothing in it refers to them */
-    if (chunk_in_hand(w) && w->db && !spool_pending(w) && !slow)
-        chunk_to_db(w);
-    if (chunk_in_hand(w) && w->spool)
-        chunk_to_spool(w);
-    if (chunk_in_hand(w) && slow && w->db && !spool_pending(w))
-        chunk_to_db(w); /* slow, but the disk is full */
+    if (hand_has_chunk(h) && w->db && !spool_pending(w) && !slow)
+        judge(w, hand_chunk_to_db(h, w->db, &w->landing));
+    if (hand_has_chunk(h) && w->spool)
+        hand_chunk_to_spool(h, w->spool);
+    if (hand_has_chunk(h) && slow && w->db && !spool_pending(w)) /* but the disk is full */
+        judge(w, hand_chunk_to_db(h, w->db, &w->landing));
     pthread_mutex_lock(&w->lock);
     w->full_puts = full;
-    w->full_chunks = chunk_in_hand(w);
+    w->full_chunks = hand_has_chunk(h);
     pthread_mutex_unlock(&w->lock);
 }
 
 static void replay(struct writer *w)
 {
-    if (replay_step(w->spool, w->db, w->second, w->metrics, &w->landing)) {
-        go_down(w);
-        return;
-    }
-    worked(w);
-    if (spool_empty(w->spool))
+    enum err e = replay_step(w->spool, w->db, w->second, w->metrics, &w->landing);
+    judge(w, e);
+    if (!e && spool_empty(w->spool))
         log_info("spool.drained");
 }
 
@@ -327,13 +211,13 @@ static uint64_t next_deadline(const struct writer *w, uint64_t now)
     uint64_t at = w->next_housekeeping_ms;
     if (w->dialled || w->closing || (w->db && spool_pending(w)))
         return 0;
-    if (w->hand || chunk_in_hand(w))
+    if (w->hand.puts || hand_has_chunk(&w->hand))
         at = earlier(at, w->retry_ms);
     if (w->db)
         at = earlier(at, landing_due(&w->landing));
-    if (w->puts && !w->hand)
+    if (w->puts && !w->hand.puts)
         at = earlier(at, w->next_group_ms);
-    if (w->n_batches && !chunk_in_hand(w))
+    if (w->n_batches && !hand_has_chunk(&w->hand))
         at = earlier(at, batches_due(w, now) ? 0 : w->oldest_batch_ms + HOLD_MS);
     return at;
 }
@@ -351,17 +235,17 @@ static void wait_for_work(struct writer *w)
 
 static void take_puts(struct writer *w)
 {
-    if (w->hand || !w->puts)
+    if (w->hand.puts || !w->puts)
         return;
     struct put **end = &w->puts;
-    while (*end && w->n_hand < GROUP_PUTS) {
+    while (*end && w->hand.n_puts < HAND_PUTS) {
         end = &(*end)->next;
-        w->n_hand++;
+        w->hand.n_puts++;
     }
-    w->hand = w->puts;
+    w->hand.puts = w->puts;
     w->puts = *end;
     *end = NULL;
-    w->n_puts -= w->n_hand;
+    w->n_puts -= w->hand.n_puts;
     if (!w->puts)
         w->puts_end = &w->puts;
 }
@@ -369,7 +253,7 @@ static void take_puts(struct writer *w)
 static struct batch *take_batches(struct writer *w)
 {
     struct batch *first = w->batches, **end = &w->batches;
-    if (chunk_in_hand(w) || !batches_due(w, clock_mono_ms()))
+    if (hand_has_chunk(&w->hand) || !batches_due(w, clock_mono_ms()))
         return NULL;
     int most = w->n_batches > 4 * CHUNK_BATCHES ? CHUNK_BATCHES_MAX : CHUNK_BATCHES;
     for (int i = 0; *end && i < most; i++) {
@@ -382,44 +266,6 @@ static struct batch *take_batches(struct writer *w)
     if (!w->batches)
         w->batches_end = &w->batches;
     return first;
-}
-
-/* build_chunk turns batches into the chunk in the hand. */
-static void build_chunk(struct writer *w, struct batch *list)
-{
-    enum err e = ERR_OK;
-    for (struct batch *next; list; list = next) {
-        next = list->next;
-        if (!e)
-            e = chunk_add(&w->chunk, list);
-        if (list->arrived_us)
-            w->arrived_us[w->n_arrived++] = list->arrived_us;
-        if (list->done) {
-            *w->chunk_done_end = list->done;
-            w->chunk_done_end = &list->last_done->next;
-            list->done = list->last_done = NULL;
-        }
-        batch_free(list);
-    }
-    if (!e)
-        e = chunk_seal(&w->chunk);
-    size_t rows = w->chunk.n + w->chunk.n_text;
-    if (e || !rows) {
-        if (e) {
-            log_error("store.chunk", KE(e), KI("rows", rows));
-            metric_add(w->metrics, M_SAMPLES_REFUSED, (int64_t)rows);
-        }
-        drop_chunk(w, e);
-        return;
-    }
-    w->view = (struct chunk_view){
-        .writer = w->writer_id,
-        .batch_no = w->next_batch_no++,
-        .rows = (uint32_t)w->chunk.n,
-        .text_rows = (uint32_t)w->chunk.n_text,
-        .samples = buf_view(&w->chunk.samples),
-        .texts = buf_view(&w->chunk.texts),
-    };
 }
 
 /* With the lock held: pressure begins at the high water and ends at the low one. */
@@ -456,7 +302,7 @@ static bool collect(struct writer *w)
     if (fresh)
         go_up(w, fresh);
     if (list)
-        build_chunk(w, list);
+        hand_take_batches(&w->hand, list);
     return end;
 }
 
@@ -471,22 +317,8 @@ static void keep_house(struct writer *w)
     w->next_housekeeping_ms = now + HOUSEKEEPING_MS;
     if (!w->db || spool_pending(w))
         return;
-    if (dialer_make_partitions(w->db) || landing_forget_numbers(w->db, w->writer_id))
+    if (dialer_make_partitions(w->db) || landing_forget_numbers(w->db, w->hand.writer_id))
         log_warn("store.housekeeping", KV("reason", pg_error(w->db)));
-}
-
-/* abandon: the end, and neither PostgreSQL nor the spool took what is in the hand. */
-static void abandon(struct writer *w)
-{
-    if (!w->n_hand && !chunk_in_hand(w))
-        return;
-    uint64_t rows = w->view.rows + w->view.text_rows;
-    log_error("store.lost", KI("statements", w->n_hand), KI("samples", rows));
-    metric_add(w->metrics, M_SAMPLES_REFUSED, (int64_t)rows);
-    drop_chunk(w, ERR_CLOSED);
-    for (size_t i = 0; i < GROUP_PUTS; i++)
-        w->results[i] = ERR_CLOSED;
-    finish_puts(w, w->n_hand, w->results);
 }
 
 static bool closing(struct writer *w)
@@ -502,11 +334,11 @@ static void run(void *arg)
     struct writer *w = arg;
     for (bool end = false; !end;) {
         end = collect(w);
-        if (w->n_hand || chunk_in_hand(w))
+        if (w->hand.n_puts || hand_has_chunk(&w->hand))
             empty_hand(w);
         if (closing(w))
-            abandon(w);
-        if (w->db && spool_pending(w) && !end && (chunk_in_hand(w) || !is_behind(w)))
+            hand_abandon(&w->hand);
+        if (w->db && spool_pending(w) && !end && (hand_has_chunk(&w->hand) || !is_behind(w)))
             replay(w); /* what waits in memory goes to the disk first, if there is room */
         atomic_store(&w->wants_caches, w->db && !spool_pending(w));
         metric_set(w->metrics, M_SPOOL_BYTES, w->spool ? (int64_t)spool_bytes(w->spool) : 0);
@@ -531,14 +363,13 @@ static enum err init_sync(struct writer *w)
 
 static void destroy(struct writer *w)
 {
-    assert(!w->puts && !w->batches && !w->hand);
+    assert(!w->puts && !w->batches);
     put_block_close(w->block);
     pg_close(w->db);
     pg_close(w->dialled);
     second_free(w->second);
     spool_close(w->spool);
-    chunk_fini(&w->chunk);
-    buf_fini(&w->scratch);
+    hand_fini(&w->hand);
     pthread_cond_destroy(&w->room);
     pthread_cond_destroy(&w->work);
     pthread_mutex_destroy(&w->lock);
@@ -551,17 +382,15 @@ static enum err init(struct writer *w, const struct config *c, struct recent *re
     uint64_t id = 0;
     w->puts_end = &w->puts;
     w->batches_end = &w->batches;
-    w->chunk_done_end = &w->chunk_done;
     w->since_ms = clock_utc_ms();
     w->next_housekeeping_ms = clock_mono_ms() + HOUSEKEEPING_MS;
-    buf_init(&w->scratch, RECORD_MAX_BYTES);
+    hand_init(&w->hand, w->metrics);
     landing_init(&w->landing, recent, c->history_slot_rows, c->history_slot_s);
     w->conninfo = strdup(c->db_conninfo);
     enum err e = w->conninfo ? second_new(w->conninfo, &w->second) : ERR_NOMEM;
-    chunk_init(&w->chunk);
     if (!e)
         e = crypto_random(&id, sizeof id);
-    w->writer_id = id & INT64_MAX;
+    w->hand.writer_id = id & INT64_MAX;
     if (!e && c->data_dir[0])
         e = spool_open(c->data_dir, (uint64_t)c->spool_max_mb << 20, &w->spool);
     return e;
