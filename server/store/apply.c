@@ -219,63 +219,30 @@ static enum err copy_all(struct pg *db, struct metrics *m, const struct chunk_vi
     return e;
 }
 
-/* A chunk that is copied and not yet committed. */
-struct copied {
-    struct metrics *metrics;
-    const struct chunk_view *chunk;
-    struct landing_claim claim;
-    uint64_t samples, texts;
-    enum err err;
-};
-
-static struct copied copy_chunk(struct pg *db, struct metrics *m, const struct chunk_view *c,
-                                bool slow)
+static enum err store_chunk(struct pg *db, struct metrics *m, struct landing *l,
+                            const struct chunk_view *c, bool slow, uint64_t *stored)
 {
-    struct copied k = {.metrics = m, .chunk = c, .claim = {.slot = -1}};
-    k.err = pg_script(db, "BEGIN");
-    if (!k.err)
-        k.err = landing_claim(db, c->writer, c->batch_no, &k.claim);
-    if (!k.err && k.claim.is_new)
-        k.err = copy_all(db, m, c, landing_copy_sql(k.claim.slot), slow, &k.samples, &k.texts);
-    return k;
-}
-
-static enum err commit_chunk(struct pg *db, struct landing *l, const struct copied *k,
-                             uint64_t *stored)
-{
-    uint32_t rows = k->chunk->rows;
-    enum err e = k->err;
-    if (!e && k->samples == rows)
-        landing_adding(l, &k->claim, k->chunk->samples);
+    struct landing_claim claim = {.slot = -1};
+    uint64_t samples = 0, texts = 0;
+    enum err e = pg_script(db, "BEGIN");
+    if (!e)
+        e = landing_claim(db, c->writer, c->batch_no, &claim);
+    if (!e && claim.is_new)
+        e = copy_all(db, m, c, landing_copy_sql(claim.slot), slow, &samples, &texts);
+    if (!e && samples == c->rows)
+        landing_adding(l, &claim, c->samples);
     if (!e)
         e = pg_script(db, "COMMIT");
-    if (e || (k->claim.is_new && k->samples != rows))
-        landing_doubted(l, &k->claim);
+    if (e || (claim.is_new && samples != c->rows))
+        landing_doubted(l, &claim);
     if (e)
         return e;
-    landing_added(l, &k->claim, k->samples);
-    *stored += k->samples + k->texts;
+    landing_added(l, &claim, samples);
+    *stored = samples + texts;
     return ERR_OK;
 }
 
-static enum err store_chunk(struct pg *db, struct metrics *m, struct landing *l,
-                            const struct chunk_view *c, uint64_t *stored)
-{
-    struct copied k = copy_chunk(db, m, c, false);
-    enum err e = commit_chunk(db, l, &k, stored);
-    if (!e)
-        return ERR_OK;
-    metric_add(m, M_DB_ERRORS, 1);
-    bool content = is_content(db);
-    give_up(db);
-    if (!content || !pg_is_ok(db))
-        return ERR_DB;
-    k = copy_chunk(db, m, c, true);
-    e = commit_chunk(db, l, &k, stored);
-    return e ? give_up(db) : ERR_OK;
-}
-
-/* The chunks are committed whatever becomes of the turn: the next ones try it again. */
+/* The chunk is committed whatever becomes of the turn: the next one tries it again. */
 static void turn(struct pg *db, struct metrics *m, struct landing *l)
 {
     if (landing_due(l) <= clock_mono_ms() && landing_turn(l, db, m))
@@ -285,34 +252,17 @@ static void turn(struct pg *db, struct metrics *m, struct landing *l)
 enum err apply_chunk(struct pg *db, struct metrics *m, struct landing *l,
                      const struct chunk_view *c, uint64_t *stored)
 {
-    *stored = 0;
-    enum err e = store_chunk(db, m, l, c, stored);
-    if (!e)
-        turn(db, m, l);
-    return e;
-}
-
-static void copy_beside(void *ctx, struct pg *db)
-{
-    struct copied *k = ctx;
-    *k = copy_chunk(db, k->metrics, k->chunk, false);
-}
-
-/* Nothing turns while a transaction over the second connection is open: it holds the open table. */
-enum err apply_two(struct pg *db, struct second *second, struct metrics *m, struct landing *l,
-                   const struct chunk_view c[2], uint64_t *stored)
-{
-    struct copied k = {.metrics = m, .chunk = &c[1], .claim = {.slot = -1}};
-    bool beside = second_start(second, copy_beside, &k) == ERR_OK;
-    *stored = 0;
-    enum err e = store_chunk(db, m, l, &c[0], stored);
-    struct pg *other = beside ? second_join(second) : NULL;
-    enum err e2 = other ? commit_chunk(other, l, &k, stored) : ERR_DB;
-    if (other && e2)
-        give_up(other);
-    if (!e && e2)
-        e = store_chunk(db, m, l, &c[1], stored);
-    if (!e)
-        turn(db, m, l);
-    return e;
+    enum err e = store_chunk(db, m, l, c, false, stored);
+    if (e) {
+        metric_add(m, M_DB_ERRORS, 1);
+        bool content = is_content(db);
+        give_up(db);
+        if (!content || !pg_is_ok(db))
+            return ERR_DB;
+        e = store_chunk(db, m, l, c, true, stored);
+    }
+    if (e)
+        return give_up(db);
+    turn(db, m, l);
+    return ERR_OK;
 }

@@ -9,7 +9,6 @@
 #include "port/pg.h"
 #include "store/chunk.h"
 #include "store/landing.h"
-#include "store/second.h"
 #include "store/statement.h"
 
 #define APPLY_PUTS_MAX 1000
@@ -21,10 +20,6 @@ MUST_CHECK enum err apply_puts(struct pg *db, struct metrics *m, const struct pu
  * counts the rows that went in now.  Then it turns to the next table if it is time. */
 MUST_CHECK enum err apply_chunk(struct pg *db, struct metrics *m, struct landing *l,
                                 const struct chunk_view *c, uint64_t *stored);
-/* apply_two: the same for two chunks, at once if the second connection is there.  After an error
- * either may be stored; *stored counts what is known to be. */
-MUST_CHECK enum err apply_two(struct pg *db, struct second *second, struct metrics *m,
-                              struct landing *l, const struct chunk_view c[2], uint64_t *stored);
 /* apply_poison keeps something that cannot even be tried (a spool record nobody understands). */
 MUST_CHECK enum err apply_poison(struct pg *db, const char *kind, const char *reason,
                                  struct str content);

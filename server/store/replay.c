@@ -7,14 +7,10 @@
 struct replay {
     struct spool *spool;
     struct pg *db;
-    struct second *second;
     struct metrics *metrics;
     struct landing *landing;
     struct put *first, **end; /* statements that were read and not yet run */
     size_t n;
-    struct chunk_view chunk[2]; /* that were read and not yet stored; they come before statements */
-    size_t n_chunks;
-    struct buf bytes; /* of the first of them: the next record takes its place in the spool */
 };
 
 static void forget_puts(struct replay *r)
@@ -53,29 +49,16 @@ static enum err keep_oddity(struct replay *r, struct str payload, enum err why)
                         str_make(hex, 2 * n));
 }
 
-static enum err store_chunks(struct replay *r)
+static enum err store_chunk(struct replay *r, struct str payload)
 {
+    struct chunk_view c;
     uint64_t stored = 0;
-    enum err e = ERR_OK;
-    if (r->n_chunks == 2)
-        e = apply_two(r->db, r->second, r->metrics, r->landing, r->chunk, &stored);
-    else if (r->n_chunks)
-        e = apply_chunk(r->db, r->metrics, r->landing, r->chunk, &stored);
-    metric_add(r->metrics, M_SAMPLES_STORED, (int64_t)stored);
-    return e;
-}
-
-static enum err take_chunk(struct replay *r, struct str payload)
-{
-    if (!r->n_chunks) {
-        buf_str(&r->bytes, payload);
-        payload = buf_view(&r->bytes);
-    }
-    enum err e = r->bytes.err ? r->bytes.err : chunk_decode(payload, &r->chunk[r->n_chunks]);
+    enum err e = chunk_decode(payload, &c);
     if (e)
         return keep_oddity(r, payload, e);
-    r->n_chunks++;
-    return ERR_OK;
+    e = apply_chunk(r->db, r->metrics, r->landing, &c, &stored);
+    metric_add(r->metrics, M_SAMPLES_STORED, (int64_t)stored);
+    return e;
 }
 
 static enum err take_record(struct replay *r, const struct spool_record *rec)
@@ -94,39 +77,33 @@ static enum err take_record(struct replay *r, const struct spool_record *rec)
     if (e)
         return e;
     if (rec->kind == SPOOL_CHUNK)
-        return take_chunk(r, rec->payload);
+        return store_chunk(r, rec->payload);
     return keep_oddity(r, rec->payload,
                        rec->kind == SPOOL_DAMAGED ? ERR_TRUNCATED : ERR_UNSUPPORTED);
 }
 
-/* Two chunks are taken together only if one follows the other. */
 static enum err take_records(struct replay *r)
 {
     struct spool_record rec;
     enum err e = ERR_OK;
-    while (!e && r->n < APPLY_PUTS_MAX && r->n_chunks < 2) {
+    while (!e && r->n < APPLY_PUTS_MAX) {
         e = spool_next(r->spool, &rec);
         if (!e)
             e = take_record(r, &rec);
-        if (!e && r->n_chunks && rec.kind != SPOOL_CHUNK)
+        if (!e && rec.kind == SPOOL_CHUNK)
             break;
     }
     return e == ERR_NOTFOUND ? ERR_OK : e;
 }
 
-enum err replay_step(struct spool *s, struct pg *db, struct second *second, struct metrics *m,
-                     struct landing *l)
+enum err replay_step(struct spool *s, struct pg *db, struct metrics *m, struct landing *l)
 {
-    struct replay r = {.spool = s, .db = db, .second = second, .metrics = m, .landing = l};
+    struct replay r = {.spool = s, .db = db, .metrics = m, .landing = l};
     r.end = &r.first;
-    buf_init(&r.bytes, SIZE_MAX / 4);
     enum err e = take_records(&r);
-    if (!e)
-        e = store_chunks(&r);
     if (!e)
         e = run_puts(&r);
     forget_puts(&r);
-    buf_fini(&r.bytes);
     if (!e)
         e = spool_mark(s);
     if (!e)

@@ -71,8 +71,7 @@ struct writer {
     int64_t since_ms;
 
     /* the writer's thread only (before it starts: writer_start) */
-    struct pg *db; /* NULL: down */
-    struct second *second;
+    struct pg *db;       /* NULL: down */
     struct spool *spool; /* NULL: none */
     struct hand hand;
     struct landing landing;
@@ -186,7 +185,7 @@ static void empty_hand(struct writer *w)
 
 static void replay(struct writer *w)
 {
-    enum err e = replay_step(w->spool, w->db, w->second, w->metrics, &w->landing);
+    enum err e = replay_step(w->spool, w->db, w->metrics, &w->landing);
     judge(w, e);
     if (!e && spool_empty(w->spool))
         log_info("spool.drained");
@@ -367,7 +366,6 @@ static void destroy(struct writer *w)
     put_block_close(w->block);
     pg_close(w->db);
     pg_close(w->dialled);
-    second_free(w->second);
     spool_close(w->spool);
     hand_fini(&w->hand);
     pthread_cond_destroy(&w->room);
@@ -387,7 +385,7 @@ static enum err init(struct writer *w, const struct config *c, struct recent *re
     hand_init(&w->hand, w->metrics);
     landing_init(&w->landing, recent, c->history_slot_rows, c->history_slot_s);
     w->conninfo = strdup(c->db_conninfo);
-    enum err e = w->conninfo ? second_new(w->conninfo, &w->second) : ERR_NOMEM;
+    enum err e = w->conninfo ? ERR_OK : ERR_NOMEM;
     if (!e)
         e = crypto_random(&id, sizeof id);
     w->hand.writer_id = id & INT64_MAX;

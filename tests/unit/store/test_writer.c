@@ -661,74 +661,6 @@ static void slow_postgresql_sends_samples_to_the_spool(void **state)
     writer_stop(w);
 }
 
-/* A spool of four chunks, 20,480 rows each, in PostgreSQL's absence. */
-static void fill_spool(void)
-{
-    pg_fixture_kill(&server);
-    struct writer *w = start();
-    for (int i = 0; i < 4; i++) {
-        assert_int_equal(put_samples(w, i * 20480, 20480), ERR_OK);
-        wait_spooled(w, (uint64_t)(i + 1) * 20480);
-    }
-    writer_stop(w);
-    assert_true(pg_fixture_start(&server));
-}
-
-static void two_chunks_are_copied_at_once_and_all_is_remembered(void **state)
-{
-    (void)state;
-    slot_rows = 1000; /* each step fills a table */
-    fill_spool();
-    struct writer *w = start();
-    assert_int_equal(ask(DISTINCT), 4 * 20480);
-    assert_int_equal(ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = "
-                         "'braidd writer 2'"),
-                     1);
-    assert_int_equal(metric_get(metrics, M_SAMPLES_STORED), 4 * 20480);
-    assert_int_equal(put_samples(w, 4 * 20480, 100), ERR_OK);
-    until(COUNT, 4 * 20480 + 100);
-    writer_stop(w);
-    assert_int_equal(ask(COUNT), 4 * 20480 + 100);
-    int64_t first = ask("SELECT count(*) FROM landing_0"); /* open at the start: not remembered */
-    assert_true(first > 0);
-    assert_int_equal(remembered(), 4 * 20480 + 100 - first);
-}
-
-/* One connection is all the server gives us: it does the work of both. */
-static void without_a_second_connection_the_first_stores_all(void **state)
-{
-    (void)state;
-    fill_spool();
-    sql("ALTER ROLE braid_app CONNECTION LIMIT 1");
-    struct writer *w = start();
-    assert_int_equal(ask(DISTINCT), 4 * 20480);
-    writer_stop(w);
-    sql("ALTER ROLE braid_app CONNECTION LIMIT -1");
-    assert_int_equal(ask(COUNT), 4 * 20480);
-    assert_int_equal(metric_get(metrics, M_SAMPLES_STORED), 4 * 20480);
-}
-
-/* The second of two chunks is refused a row: it fails over there, and is stored row by row here. */
-static void a_refused_row_in_the_second_of_two_chunks_is_set_aside(void **state)
-{
-    (void)state;
-    pg_fixture_kill(&server);
-    struct writer *w = start();
-    assert_int_equal(put_samples(w, 0, 1000), ERR_OK);
-    wait_spooled(w, 1000);
-    struct batch *b = batch_new();
-    assert_true(batch_add(b, (struct sample){.series = 1, .ts_us = 1000, .value = 1000}));
-    assert_true(batch_add(b, (struct sample){.series = 1, .ts_us = INT64_MIN / 2, .value = 2}));
-    assert_int_equal(writer_samples(w, b), ERR_OK);
-    wait_spooled(w, 1002);
-    writer_stop(w);
-    assert_true(pg_fixture_start(&server));
-    writer_stop(start());
-    assert_int_equal(ask(COUNT), 1001);
-    assert_int_equal(ask("SELECT count(*) FROM poisoned WHERE kind = 'sample'"), 1);
-    assert_int_equal(metric_get(metrics, M_SAMPLES_STORED), 1001);
-}
-
 static void a_damaged_record_is_set_aside_and_the_rest_goes_on(void **state)
 {
     (void)state;
@@ -906,9 +838,6 @@ int main(void)
         T(latest_values_give_way_to_statements_in_a_full_spool),
         T(pressure_begins_at_the_high_water_and_ends_at_the_low_one),
         T(slow_postgresql_sends_samples_to_the_spool),
-        T(two_chunks_are_copied_at_once_and_all_is_remembered),
-        T(without_a_second_connection_the_first_stores_all),
-        T(a_refused_row_in_the_second_of_two_chunks_is_set_aside),
         T(a_damaged_record_is_set_aside_and_the_rest_goes_on),
         T(completions_come_only_after_the_commit),
         T(without_a_spool_work_waits_in_memory),
