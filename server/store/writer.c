@@ -41,7 +41,7 @@
 #define BATCHES_HIGH     192
 #define BATCHES_BEHIND   128
 #define BATCHES_LOW      32
-#define GROUP_SPACING_MS 4 /* so that a busy state lane shares commits */
+#define GROUP_SPACING_MS 4 /* at most, so that a busy state lane shares commits */
 #define CHUNK_DUE        (4 * BATCH_SAMPLES)
 #define HOLD_MS          100 /* how long samples wait for company */
 #define STUCK_MS         100
@@ -162,8 +162,9 @@ static bool is_behind(struct writer *w)
 static void empty_hand(struct writer *w)
 {
     struct hand *h = &w->hand;
-    if (h->n_puts)
-        w->next_group_ms = clock_mono_ms() + GROUP_SPACING_MS;
+    if (h->n_puts) /* a lonely statement holds up the next one, perhaps its own answer, least */
+        w->next_group_ms =
+            clock_mono_ms() + (h->n_puts < GROUP_SPACING_MS ? h->n_puts : GROUP_SPACING_MS);
     w->retry_ms = clock_mono_ms() + STUCK_MS;
     bool full = false, slow = w->spool && is_behind(w);
     if (h->n_puts && w->db && !spool_pending(w))
