@@ -11,6 +11,10 @@ struct moment {
     int64_t utc_ms;   /* CLOCK_REALTIME */
 };
 
+#define MINUTE_US INT64_C(60000000)
+#define HOUR_US   (60 * MINUTE_US)
+#define DAY_US    (24 * HOUR_US)
+
 struct moment clock_now(void);
 uint64_t clock_mono_ms(void);
 uint64_t clock_mono_us(void);

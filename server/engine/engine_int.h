@@ -423,6 +423,7 @@ void device_died(struct device *d, const char *kind);  /* its link did */
 void device_blind(struct device *d, const char *kind); /* we do not hear it any more */
 void verdict_first(struct device *d);                  /* of a device just made: no edge */
 void verdict_judge(struct device *d);
+enum braid_lwm2m verdict_of_registration(enum lw_reg_state state);
 int64_t verdict_since_ms(const struct device *d); /* since when it is what it is */
 void verdict_tell_late(struct device *d);         /* of our absence, to whom did not come back */
 void verdict_store_missed(struct shard *s);       /* what was gathered for one statement */

@@ -1,6 +1,7 @@
 /* restore.c - durable state back into the shards, before their threads run. */
 #include "engine/engine_int.h"
 
+#include "base/grow.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -32,14 +33,10 @@ static struct device *find(struct restoring *r, int64_t id)
 
 static enum err remember(struct restoring *r, struct device *d)
 {
-    if (r->n_all == r->cap_all) {
-        size_t cap = r->cap_all ? r->cap_all * 2 : 1024;
-        struct device **v = realloc(r->all, cap * sizeof *v);
-        if (!v)
-            return ERR_NOMEM;
-        r->all = v;
-        r->cap_all = cap;
-    }
+    struct device **v = grow(r->all, &r->cap_all, r->n_all + 1, sizeof *v);
+    if (!v)
+        return ERR_NOMEM;
+    r->all = v;
     r->all[r->n_all++] = d;
     return map_put_u64(&r->devices, (uint64_t)d->id, d, NULL);
 }
@@ -138,11 +135,7 @@ static enum err on_registration(void *ctx, const struct load_registration *l)
     snprintf(reg.binding, sizeof reg.binding, "%.*s", STR_ARG(l->binding));
     e = lw_client_restore(d->lw, &reg, r->now);
     free(links);
-    static const enum braid_lwm2m states[] = {[LW_REG_NONE] = BRAID_LW_NONE,
-                                              [LW_REG_REGISTERED] = BRAID_LW_REGISTERED,
-                                              [LW_REG_EXPIRED] = BRAID_LW_EXPIRED,
-                                              [LW_REG_DEREGISTERED] = BRAID_LW_DEREGISTERED};
-    d->evidence.lw = states[reg.state];
+    d->evidence.lw = verdict_of_registration(reg.state);
     d->evidence.lw_since_ms = reg.state == LW_REG_EXPIRED ? l->expires_ms : l->updated_ms;
     return e;
 }

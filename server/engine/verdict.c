@@ -113,17 +113,23 @@ static void gather_sparkplug(struct device *d, struct braid_evidence *e)
     e->sp_devices_born = (uint32_t)info.n_devices_born;
 }
 
+enum braid_lwm2m verdict_of_registration(enum lw_reg_state state)
+{
+    static const enum braid_lwm2m states[] = {[LW_REG_NONE] = BRAID_LW_NONE,
+                                              [LW_REG_REGISTERED] = BRAID_LW_REGISTERED,
+                                              [LW_REG_EXPIRED] = BRAID_LW_EXPIRED,
+                                              [LW_REG_DEREGISTERED] = BRAID_LW_DEREGISTERED};
+    return states[state];
+}
+
 static void gather_lwm2m(struct device *d, struct braid_evidence *e)
 {
     if (!d->lw)
         return;
     const struct lw_registration *r = lw_client_registration(d->lw);
-    static const enum braid_lwm2m states[] = {[LW_REG_NONE] = BRAID_LW_NONE,
-                                              [LW_REG_REGISTERED] = BRAID_LW_REGISTERED,
-                                              [LW_REG_EXPIRED] = BRAID_LW_EXPIRED,
-                                              [LW_REG_DEREGISTERED] = BRAID_LW_DEREGISTERED};
-    if (e->lw != states[r->state]) {
-        e->lw = states[r->state];
+    enum braid_lwm2m lw = verdict_of_registration(r->state);
+    if (e->lw != lw) {
+        e->lw = lw;
         e->lw_since_ms = d->shard->now.utc_ms;
     }
     e->queue_mode = r->queue_mode;

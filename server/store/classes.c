@@ -8,7 +8,6 @@
 #include "store/pg_binary.h"
 
 #define CLASSES (sizeof((struct classes *)0)->oldest_us / sizeof(int64_t))
-#define DAY_US  INT64_C(86400000000)
 
 void classes_init(struct classes *c)
 {

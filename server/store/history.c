@@ -1,6 +1,6 @@
 /* history.c - see history.h.
  *
- * coverage_note: merging keeps chunks and roll-ups equal in one transaction (store/merger.h): an
+ * Coverage: merging keeps chunks and roll-ups equal in one transaction (store/merger.h): an
  * hour with a row of rollup_minute is whole in it, a day with a row of rollup_hour too, and chunk
  * rows hold samples of one hour that has such a row, or of a day's other hours.  So sources are
  * asked in order of preference, each only for rows that the ones before do not stand for; what
@@ -12,14 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "store/landing.h"
 #include "store/packed_row.h"
 #include "store/pg_binary.h"
 
-#define MINUTE_US INT64_C(60000000)
-#define FIVE_US   (5 * MINUTE_US)
-#define HOUR_US   INT64_C(3600000000)
-#define DAY_US    (24 * HOUR_US)
+#define FIVE_US (5 * MINUTE_US)
 
 /* ---- the reader ---- */
 

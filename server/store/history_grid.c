@@ -3,9 +3,8 @@
 
 #include <stdlib.h>
 
-#define MINUTE_US   INT64_C(60000000)
-#define HOUR_US     INT64_C(3600000000)
-#define DAY_US      (24 * HOUR_US)
+#include "base/clock.h"
+
 #define BUCKETS_MAX 1000000
 #define POINTS_MAX  ((size_t)64 << 20)
 

@@ -8,10 +8,8 @@
 #ifndef BRAID_STORE_MERGE_PLAN_H
 #define BRAID_STORE_MERGE_PLAN_H
 
+#include "base/clock.h"
 #include "port/pg.h"
-
-#define HOUR_US INT64_C(3600000000)
-#define DAY_US  (24 * HOUR_US)
 
 /* Samples an hour of a series must have to be a chunk with its own roll-up. */
 #define MERGE_FAST 1800

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/clock.h"
 #include "store/pg_binary.h"
 
 enum quality { QUALITY_BAD = 1, QUALITY_NULL = 3 };
@@ -11,9 +12,9 @@ static const struct {
     int64_t entry_us;
     int16_t entries;
 } kinds[ROLLUP_KINDS] = {
-    [ROLLUP_MINUTE] = {INT64_C(60000000), 60},
-    [ROLLUP_FIVE] = {INT64_C(300000000), 12},
-    [ROLLUP_HOUR] = {INT64_C(3600000000), 24},
+    [ROLLUP_MINUTE] = {MINUTE_US, 60},
+    [ROLLUP_FIVE] = {5 * MINUTE_US, 12},
+    [ROLLUP_HOUR] = {HOUR_US, 24},
 };
 
 bool rollup_is_sound(double value, int16_t quality)

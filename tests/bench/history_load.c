@@ -21,9 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HOUR_US UINT64_C(3600000000)
-#define DAY_S   86400
-#define BODY    ((size_t)256 << 20)
+#define DAY_S 86400
+#define BODY  ((size_t)256 << 20)
 
 struct loader {
     struct pg *db;
@@ -96,7 +95,7 @@ static struct points hour_of(const struct points *day, int64_t from_us)
     size_t first = 0, end;
     while (first < day->n && day->ts_us[first] < from_us)
         first++;
-    for (end = first; end < day->n && day->ts_us[end] < from_us + (int64_t)HOUR_US; end++)
+    for (end = first; end < day->n && day->ts_us[end] < from_us + HOUR_US; end++)
         continue;
     return (struct points){day->ts_us + first, day->value + first, day->quality + first,
                            end - first};
@@ -125,7 +124,7 @@ static enum err pack_day(struct loader *l, const struct points *day, uint32_t se
                            .start_us = rollup_start(ROLLUP_HOUR, day->ts_us[0])};
     enum err e = ERR_OK;
     for (int64_t h = 0; !e && h < 24; h++) {
-        struct points p = hour_of(day, hours.start_us + h * (int64_t)HOUR_US);
+        struct points p = hour_of(day, hours.start_us + h * HOUR_US);
         if (!p.n)
             continue;
         e = pack_hour(l, &p, series, &minutes);

@@ -1,14 +1,12 @@
 /* test_merger.c - pieces become chunks and roll-ups; what comes late joins them; nothing is lost or
  * doubled at any stop. */
+#include "base/clock.h"
 #include "every_sample.h"
 #include "store/merger.h"
 #include "store/packer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-#define HOUR_US   INT64_C(3600000000)
-#define MINUTE_US INT64_C(60000000)
 
 static struct merger *m;
 static int64_t day_us; /* three days ago, the table `t` has it as d */

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/reader.h"
 
 #include <cmocka.h>
 
-#define HOUR_US INT64_C(3600000000)
 #define NOON_US (INT64_C(1767268800) * 1000000) /* 2026-01-01 12:00 */
 
 static struct arena arena;
